@@ -1,0 +1,8 @@
+"""The symbols of candidates by origin, the same in every figure, so that origin never rests on colour."""
+
+from typing import Final
+
+SYMBOLS: Final = {"random": "circle", "seed": "square", "mutation": "diamond", "crossover": "diamond"}
+
+ORIGIN_GROUPS: Final = {"random": ("random",), "seed": ("seed",), "evolved": ("mutation", "crossover")}
+"""Origins as legends name them."""

@@ -1,0 +1,69 @@
+"""Which trials a figure draws. A repeat measures noise and is never drawn as a candidate."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dashboards.frame import EVOLVED, Results
+from dashboards.text import is_missing
+from search_spaces import Architecture
+
+
+def candidates(results: Results) -> pd.DataFrame:
+    """Return every trial but repeats."""
+    trials = results.trials
+    return trials[(trials["origin"] != "repeat") & trials["repeat_of"].isna()]
+
+
+def with_status(results: Results, status: str) -> pd.DataFrame:
+    """Return the candidates of one status."""
+    rows = candidates(results)
+    return rows[rows["status"] == status]
+
+
+def frontier(results: Results) -> pd.DataFrame:
+    """Return the non-dominated candidates from cheap to dear, by the last of the first two objectives."""
+    rows = with_status(results, "finished")
+    rows = rows[rows["is_frontier"].astype(bool)]
+    return rows.sort_values([results.objectives[:2][-1].column, "number"])
+
+
+def evaluated(results: Results) -> pd.DataFrame:
+    """Return the candidates whose evaluation ended, well or not, in the order they were recorded."""
+    rows = candidates(results)
+    rows = rows[rows["status"].isin(["finished", "failed"]) & rows["finish_index"].notna()]
+    return rows.sort_values("finish_index")
+
+
+def is_evolved(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which rows the evolution proposed."""
+    return rows["origin"].isin(EVOLVED)
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as mappings, in order."""
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict(orient="records")]
+
+
+def architecture_of(row: Mapping[str, Any]) -> Architecture | None:
+    """Return the architecture of a trial, or none where the study is not about language models.
+
+    Raises:
+        SpecError: the text is an architecture of another version.
+    """
+    text = row["architecture"]
+    return None if is_missing(text) else Architecture.from_dict(json.loads(text))
+
+
+def latency_by_operator(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return milliseconds by operator name; empty where latency was not predicted from a table."""
+    text = row["latency_by_operator"]
+    return {} if is_missing(text) else {str(name): float(value) for name, value in json.loads(text).items()}
+
+
+def curve_of(row: Mapping[str, Any]) -> list[tuple[float, float | None, float | None]]:
+    """Return (tokens, training loss, validation loss) along training; empty where none was kept."""
+    text = row["curve"]
+    return [] if is_missing(text) else [(point[0], point[1], point[2]) for point in json.loads(text)]

@@ -1,0 +1,308 @@
+"""Time operators on a CPU in the company they keep: one after another, several copies of each, as in a hybrid model.
+
+An operator timed in a loop of its own finds its weights in the cache, which in a model it does not; at batch 1 that
+flatters it several times over. So all operators of a width take turns in one mix of about a model's depth, each copy
+with weights and states of its own, and the clock is read between them: reading it takes 0.1 µs, so no launch is charged
+to any. Taking turns also spreads the noise of a shared machine evenly. A sample is the mean over the copies and a few
+passes: a model adds up many calls and so meets their mean, outliers included, which a median of calls would leave out.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from latency.copies import TORCH_DTYPES, OperatorCopy
+from latency.fixed import FixedCalls, FixedParts, Part
+from latency.plan import MeasurementRequest
+from latency.rows import OVERHEAD, RowKey, operator_key
+from latency.samples import Samples, describe_failure
+from latency.workload import Phase
+
+TYPICAL_DEPTH = 12
+"""Operators in a mix unless told otherwise; at least two of each."""
+
+MOST_SPECS = 16
+"""Distinct operators in one mix."""
+
+
+STEPS_PER_SAMPLE = 16
+WARMUP_STEPS = 8
+"""A step right after other work is up to twice as slow as those that follow it; a generation is made of the latter."""
+
+WARMUP_STEPS = 8
+PREFILL_WARMUPS = 0
+LEAST_SAMPLES = 5
+
+PIECES = "pieces"
+"""Part name of what is timed beside a whole step only to be taken off it."""
+
+Call = tuple[RowKey, Callable[[Tensor], Tensor]]
+"""The row that a call is charged to, and the call: it takes the stream and returns it."""
+
+
+def mixes(requests: Iterable[MeasurementRequest]) -> list[list[MeasurementRequest]]:
+    """Divide requests into those timed in one mix: of one width, batch and dtype, and a bounded number of operators."""
+    models: dict[tuple[int, int, str], dict[str, list[MeasurementRequest]]] = defaultdict(lambda: defaultdict(list))
+    for request in requests:
+        name = "" if request.spec is None else operator_key(request.spec)
+        models[(request.hidden_size, request.batch_size, request.dtype)][name].append(request)
+    result = []
+    for by_operator in models.values():
+        fixed = by_operator.pop("", [])
+        alike = list(by_operator.values())
+        starts = range(0, max(1, len(alike)), MOST_SPECS)
+        chunks = [list(chain.from_iterable(alike[start : start + MOST_SPECS])) for start in starts]
+        result += [chunks[0] + fixed, *chunks[1:]]
+    return result
+
+
+def measure_mix(
+    requests: Sequence[MeasurementRequest], *, seconds_per_set: float, typical_depth: int = TYPICAL_DEPTH
+) -> Iterator[Samples]:
+    """Yield samples for every request, or why there are none; the requests must be of one mix.
+
+    Args:
+        requests: what to time.
+        typical_depth: operators in the models that will be priced: whether their weights stay in the cache depends on it.
+        seconds_per_set: time to spend on each set of rows that is timed in one pass.
+    """
+    mix = _Mix(requests, typical_depth=typical_depth)
+    spent_s = dict.fromkeys(mix.passes, 0.0)
+    num_runs = dict.fromkeys(mix.passes, 0)
+    while unfinished := [
+        timed for timed in spent_s if spent_s[timed] < seconds_per_set or num_runs[timed] <= LEAST_SAMPLES
+    ]:
+        timed = min(unfinished, key=lambda timed: spent_s[timed])
+        started = time.perf_counter()
+        try:
+            # The first run warms up: it allocates, and picks the kernels.
+            mix.run(timed, is_recorded=num_runs[timed] > 0)
+        except Exception as error:
+            mix.fail(timed, error)
+            del spent_s[timed]
+            continue
+        spent_s[timed] += time.perf_counter() - started
+        num_runs[timed] += 1
+    yield from mix.samples()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Pass:
+    """Calls timed one after another, the first of them on a random stream."""
+
+    calls: Sequence[Call]
+    start: Tensor
+    repeats: int
+    warmups: int
+    """Repeats that are not counted."""
+
+    prepare: Callable[[], None] = lambda: None
+
+
+class _Mix:
+    """Modules of one width, batch and dtype, and the passes that time them."""
+
+    def __init__(self, requests: Sequence[MeasurementRequest], *, typical_depth: int) -> None:
+        self._requests = requests
+        self._samples_us: dict[RowKey, list[float]] = defaultdict(list)
+        self._failures: dict[RowKey, str] = {}
+        self._backends: dict[RowKey, str] = {}
+        operators: dict[str, list[MeasurementRequest]] = defaultdict(list)
+        vocabularies: dict[int, list[MeasurementRequest]] = defaultdict(list)
+        for request in requests:
+            if request.spec is None:
+                vocabularies[request.vocab_size].append(request)
+            else:
+                operators[operator_key(request.spec)].append(request)
+        num_copies = max(2, round(typical_depth / max(1, len(operators))))
+        copies = [(alike, self._copies(alike, num_copies=num_copies)) for alike in operators.values()]
+        self._operators = [(alike, built) for alike, built in copies if built]
+        fixed = [(alike, self._fixed_parts(alike)) for alike in vocabularies.values()]
+        self._fixed = [(alike, built) for alike, built in fixed if built is not None]
+        self.passes = self._decode_passes() + self._prefill_passes()
+
+    def run(self, timed: _Pass, *, is_recorded: bool) -> None:
+        """Run one pass; record one sample for every row it times."""
+        timed.prepare()
+        spent_ns = dict.fromkeys((row for row, _ in timed.calls), 0)
+        clock = time.perf_counter_ns
+        for repeat in range(-timed.warmups, timed.repeats):
+            stream = timed.start
+            before = clock()
+            for row, call in timed.calls:
+                stream = call(stream)
+                now = clock()
+                if repeat >= 0:
+                    spent_ns[row] += now - before
+                before = now
+        if is_recorded:
+            num_calls = Counter(row for row, _ in timed.calls)
+            for row, total_ns in spent_ns.items():
+                self._samples_us[row].append(total_ns / 1000 / num_calls[row] / timed.repeats)
+
+    def fail(self, timed: _Pass, error: Exception) -> None:
+        """Record that a pass cannot be run."""
+        for row, _ in timed.calls:
+            self._failures[row] = describe_failure(error)
+
+    def samples(self) -> Iterator[Samples]:
+        """Yield what was recorded for every request."""
+        for request in self._requests:
+            key = request.key
+            times_us = self._samples_us[key]
+            if key.part == OVERHEAD:
+                pieces_us = self._samples_us[replace(key, part=PIECES)]
+                times_us = [max(0.0, whole - pieces) for whole, pieces in zip(times_us, pieces_us, strict=True)]
+            yield Samples(
+                key=key,
+                microseconds=tuple(times_us),
+                backend=self._backends.get(key, ""),
+                failure="" if times_us else self._failures.get(key, "no sample was taken"),
+            )
+
+    def _copies(self, alike: Sequence[MeasurementRequest], *, num_copies: int) -> list[OperatorCopy]:
+        """Return copies of one operator that have run all that is asked of it; none if it cannot be built or run."""
+        first = alike[0]
+        assert first.spec is not None
+        copies = []
+        try:
+            for _ in range(num_copies):
+                copy = OperatorCopy(
+                    first.spec,
+                    hidden_size=first.hidden_size,
+                    batch_size=first.batch_size,
+                    dtype=first.dtype,
+                    device="cpu",
+                )
+                for request in alike:
+                    if request.phase == "decode":
+                        copy.prepare_step(request.context_tokens)
+                        copy.step(self._stream(), context_tokens=request.context_tokens)
+                    else:
+                        copy.prepare_prefill(request.context_tokens)
+                        copy.prefill(self._stream(request.context_tokens))
+                copies.append(copy)
+        except Exception as error:
+            self._failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
+            return []
+        self._backends.update(dict.fromkeys((request.key for request in alike), copies[0].backend))
+        return copies
+
+    def _fixed_parts(self, alike: Sequence[MeasurementRequest]) -> FixedParts | None:
+        first = alike[0]
+        try:
+            parts = FixedParts(
+                hidden_size=first.hidden_size,
+                vocab_size=first.vocab_size,
+                batch_size=first.batch_size,
+                dtype=first.dtype,
+                device="cpu",
+            )
+        except Exception as error:
+            self._failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
+            return None
+        self._backends.update(dict.fromkeys((request.key for request in alike), parts.backend))
+        return parts
+
+    def _stream(self, *tokens: int) -> Tensor:
+        first = self._requests[0]
+        return torch.randn(first.batch_size, *tokens, first.hidden_size, dtype=TORCH_DTYPES[first.dtype])
+
+    def _decode_passes(self) -> list[_Pass]:
+        """Return one pass a context: operators with fewer contexts than others take theirs in turn."""
+        operators = [([r for r in alike if r.phase == "decode"], copies) for alike, copies in self._operators]
+        operators = [(alike, copies) for alike, copies in operators if alike]
+        fixed = [
+            (keys, parts.step())
+            for alike, parts in self._fixed
+            if (keys := _keys_by_part(alike, phase="decode", tokens=0))
+        ]
+        num_contexts = max((len(alike) for alike, _ in operators), default=1 if fixed else 0)
+        passes = []
+        for turn in range(num_contexts):
+            calls: list[Call] = []
+            for alike, copies in _interleaved(operators):
+                request = alike[turn % len(alike)]
+                calls.append((request.key, partial(copies.step, context_tokens=request.context_tokens)))
+            passes.append(
+                _Pass(calls=_around(calls, fixed), start=self._stream(), repeats=STEPS_PER_SAMPLE, warmups=WARMUP_STEPS)
+            )
+        return passes + [self._overhead_pass(keys, calls, start=self._stream()) for keys, calls in fixed]
+
+    def _prefill_passes(self) -> list[_Pass]:
+        """Return one pass a prompt length."""
+        lengths = {request.context_tokens for request in self._requests if request.phase == "prefill"}
+        passes = []
+        for tokens in sorted(lengths):
+            operators = [
+                ([r for r in alike if r.phase == "prefill" and r.context_tokens == tokens], copies)
+                for alike, copies in self._operators
+            ]
+            copies = [(alike[0].key, copy) for alike, copy in _interleaved([pair for pair in operators if pair[0]])]
+            fixed = [
+                (keys, parts.prefill(tokens))
+                for alike, parts in self._fixed
+                if (keys := _keys_by_part(alike, phase="prefill", tokens=tokens))
+            ]
+            calls: list[Call] = [(key, copy.prefill) for key, copy in copies]
+            passes.append(
+                _Pass(
+                    calls=_around(calls, fixed),
+                    start=self._stream(tokens),
+                    repeats=1,
+                    warmups=0,
+                    prepare=partial(_reset, [copy for _, copy in copies], tokens),
+                )
+            )
+            passes += [self._overhead_pass(keys, calls, start=self._stream()) for keys, calls in fixed]
+        return passes
+
+    def _overhead_pass(self, keys: Mapping[str, RowKey], calls: FixedCalls, *, start: Tensor) -> _Pass:
+        whole = keys[OVERHEAD]
+        pieces = replace(whole, part=PIECES)
+        return _Pass(
+            calls=[(whole, _keeping(calls.whole)), (pieces, _keeping(calls.pieces))],
+            start=start,
+            repeats=STEPS_PER_SAMPLE,
+            warmups=WARMUP_STEPS,
+        )
+
+
+def _keys_by_part(alike: Iterable[MeasurementRequest], *, phase: Phase, tokens: int) -> dict[str, RowKey]:
+    return {r.part: r.key for r in alike if r.phase == phase and r.context_tokens == tokens}
+
+
+def _interleaved(
+    operators: Sequence[tuple[list[MeasurementRequest], list[OperatorCopy]]],
+) -> Iterator[tuple[list[MeasurementRequest], OperatorCopy]]:
+    """Yield one copy of each operator, then the next copy of each."""
+    for index in range(max((len(copies) for _, copies in operators), default=0)):
+        for alike, copies in operators:
+            yield alike, copies[index]
+
+
+def _around(calls: Sequence[Call], fixed: Sequence[tuple[Mapping[str, RowKey], FixedCalls]]) -> list[Call]:
+    """Put the fixed parts where a model has them: the embedding first, the others last."""
+    parts = [(name, keys[name], part) for keys, all_ in fixed for name, part in all_.parts.items() if name in keys]
+    before: list[Call] = [(key, _keeping(part)) for name, key, part in parts if name == "embedding"]
+    after: list[Call] = [(key, _keeping(part)) for name, key, part in parts if name != "embedding"]
+    return [*before, *calls, *after]
+
+
+def _keeping(part: Part) -> Callable[[Tensor], Tensor]:
+    def call(stream: Tensor) -> Tensor:
+        part()
+        return stream
+
+    return call
+
+
+def _reset(copies: Iterable[OperatorCopy], tokens: int) -> None:
+    for copy in copies:
+        copy.reset_prefill(tokens)

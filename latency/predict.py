@@ -1,0 +1,179 @@
+"""Predict a whole model's latency as the sum of its operators and the fixed parts.
+
+It only adds up measured rows: what the table lacks is an error that says how to measure it. Times are milliseconds.
+"""
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from latency.lookup import CurveKey, UnmeasuredError
+from latency.plan import missing, requests_for_architecture
+from latency.rows import FIXED_PARTS, OPERATOR_PART, as_timed, most_context, operator_key, operator_name
+from latency.table import LatencyTable
+from latency.workload import Phase, Workload
+from search_spaces.architecture import Architecture
+from search_spaces.dimensions import architecture_from_pattern
+from search_spaces.errors import SpecError
+from search_spaces.specs import OperatorSpec
+
+FIXED = "fixed"
+"""Name under which a breakdown adds up embedding, final norm, head, sampling and overhead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a workload is predicted to take on the table's device."""
+
+    milliseconds: float
+
+    interval_ms: tuple[float, float] | None
+    """Bounds from the residuals of a validation; none if the table was never validated."""
+
+    by_operator: Mapping[str, float]
+    """Milliseconds by operator name, plus `fixed`; they sum to `milliseconds`."""
+
+    prefill_ms: float
+    decode_ms: float
+
+    tokens_per_second: float
+    """Tokens generated (for a prefill workload: prompt tokens processed) per second, over the whole batch."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping."""
+        return {
+            "milliseconds": self.milliseconds,
+            "interval_ms": None if self.interval_ms is None else list(self.interval_ms),
+            "by_operator": dict(self.by_operator),
+            "prefill_ms": self.prefill_ms,
+            "decode_ms": self.decode_ms,
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+
+def predict(architecture: Architecture, workload: Workload, table: LatencyTable) -> Prediction:
+    """Return the predicted latency of one architecture, summed over its operators and the fixed parts.
+
+    Decoding adds up one step per generated token, each at its own context, piecewise linear between measured contexts.
+    Meta tokens count as context of those steps; they are in the cache before the prompt comes and do not lengthen it.
+
+    Raises:
+        UnmeasuredError: the table lacks a row; the message names what is missing and the command that measures it.
+    """
+    try:
+        prefill_ms = _prefill_ms(architecture, workload, table) if workload.has_prefill else {}
+        decode_ms = _decode_ms(architecture, workload, table) if workload.has_decode else {}
+    except UnmeasuredError as error:
+        raise UnmeasuredError(_explain(architecture, workload, table, reason=str(error))) from error
+    by_operator = {
+        name: prefill_ms.get(name, 0.0) + decode_ms.get(name, 0.0) for name in dict.fromkeys((*prefill_ms, *decode_ms))
+    }
+    milliseconds = sum(by_operator.values())
+    tokens = workload.batch_size * (workload.generated_tokens if workload.has_decode else workload.prompt_tokens)
+    return Prediction(
+        milliseconds=milliseconds,
+        interval_ms=None,
+        by_operator=by_operator,
+        prefill_ms=sum(prefill_ms.values()),
+        decode_ms=sum(decode_ms.values()),
+        tokens_per_second=1000 * tokens / milliseconds,
+    )
+
+
+def _prefill_ms(architecture: Architecture, workload: Workload, table: LatencyTable) -> dict[str, float]:
+    tokens = workload.prompt_tokens
+    result: dict[str, float] = defaultdict(float)
+    for name, spec, count in _distinct(architecture):
+        key = _operator_curve(architecture, workload, spec, phase="prefill")
+        time_us = table.lookup.microseconds(key, batch_size=workload.batch_size, context_tokens=tokens)
+        result[name] += count * time_us / 1000
+    for part in FIXED_PARTS:
+        key = _fixed_curve(architecture, workload, part, phase="prefill")
+        result[FIXED] += table.lookup.microseconds(key, batch_size=workload.batch_size, context_tokens=tokens) / 1000
+    return result
+
+
+def _decode_ms(architecture: Architecture, workload: Workload, table: LatencyTable) -> dict[str, float]:
+    result: dict[str, float] = defaultdict(float)
+    for name, spec, count in _distinct(architecture):
+        time_us = table.lookup.sum_microseconds(
+            _operator_curve(architecture, workload, spec, phase="decode"),
+            batch_size=workload.batch_size,
+            first_context=workload.prompt_tokens + architecture.num_meta_tokens,
+            num_steps=workload.generated_tokens,
+            most_context=most_context(spec),
+        )
+        result[name] += count * time_us / 1000
+    for part in FIXED_PARTS:
+        key = _fixed_curve(architecture, workload, part, phase="decode")
+        step_us = table.lookup.microseconds(key, batch_size=workload.batch_size, context_tokens=0)
+        result[FIXED] += workload.generated_tokens * step_us / 1000
+    return result
+
+
+def _distinct(architecture: Architecture) -> Iterator[tuple[str, OperatorSpec, int]]:
+    for spec, count in Counter(architecture.operators).items():
+        yield operator_name(spec), as_timed(spec, num_meta_tokens=architecture.num_meta_tokens), count
+
+
+def _operator_curve(architecture: Architecture, workload: Workload, spec: OperatorSpec, *, phase: Phase) -> CurveKey:
+    return CurveKey(
+        part=OPERATOR_PART,
+        operator=operator_key(spec),
+        hidden_size=architecture.hidden_size,
+        phase=phase,
+        dtype=workload.dtype,
+    )
+
+
+def _fixed_curve(architecture: Architecture, workload: Workload, part: str, *, phase: Phase) -> CurveKey:
+    return CurveKey(
+        part=part,
+        hidden_size=architecture.hidden_size,
+        vocab_size=architecture.vocab_size,
+        phase=phase,
+        dtype=workload.dtype,
+    )
+
+
+def profile_command(architecture: Architecture, workload: Workload, *, device: str) -> str:
+    """Return the command that measures every row a prediction of this architecture needs."""
+    words = ["nas", "latency", "profile", *_name(architecture), "--phase", workload.phase]
+    for flag, value in (
+        ("--batch-size", workload.batch_size),
+        ("--prompt-tokens", workload.prompt_tokens),
+        ("--generated-tokens", workload.generated_tokens),
+        ("--dtype", workload.dtype),
+        ("--device", device),
+    ):
+        words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def _name(architecture: Architecture) -> list[str]:
+    # A pattern names an architecture of default dimensions; any other needs its spec file.
+    width, vocab_size = architecture.hidden_size, architecture.vocab_size
+    try:
+        default = architecture_from_pattern(architecture.pattern, hidden_size=width, vocab_size=vocab_size)
+    except SpecError:
+        return ["ARCHITECTURE.yaml"]
+    if default.operators != architecture.operators or architecture.num_meta_tokens:
+        return ["ARCHITECTURE.yaml"]
+    return [architecture.pattern, "--hidden-size", str(width), "--vocab-size", str(vocab_size)]
+
+
+def _explain(architecture: Architecture, workload: Workload, table: LatencyTable, *, reason: str) -> str:
+    requests = requests_for_architecture(architecture, workload=workload)
+    absent = missing(requests, table)
+    words = [request.describe() for request in absent[:3]]
+    if len(absent) > len(words):
+        words.append(f"{len(absent) - len(words)} more")
+    failures = [row.failure for request in absent if (row := table.get(request.key)) is not None]
+    return (
+        f"A prediction adds up measured times; the table of {table.fingerprint.device_name} ({len(table)} rows) lacks "
+        f"{'; '.join(words)} ({reason})."
+        + (f" Measuring failed before: {failures[0]}." if failures else "")
+        + f" Measure with: {profile_command(architecture, workload, device=table.fingerprint.kind)}"
+    )

@@ -1,0 +1,123 @@
+"""What one row of a latency table says, and what names it.
+
+Keys only: which rows a workload needs is `plan.py`, how they are timed is `measure.py`.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from latency.workload import Phase
+from search_spaces.architecture import spec_from_dict
+from search_spaces.specs import AttentionSpec, HybridHeadSpec, OperatorSpec, spec_to_dict
+
+OPERATOR_PART: Final = "operator"
+OVERHEAD: Final = "overhead"
+FIXED_PARTS: Final = ("embedding", "final_norm", "head", "sampling", OVERHEAD)
+"""What every step of a model costs besides its operators; `overhead` is what remains: the loop, or a graph's launch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowKey:
+    """What was timed."""
+
+    part: str
+    """`operator`, or one of `FIXED_PARTS`."""
+
+    operator: str = ""
+    """Canonical JSON of the operator's spec (`operator_key`); empty for a fixed part."""
+
+    hidden_size: int
+    vocab_size: int = 0
+    """Zero for operators, whose time does not depend on it."""
+
+    phase: Phase
+    batch_size: int
+
+    context_tokens: int
+    """Prefill: tokens processed at once. Decode: tokens in the cache when the step began; 0 where that is no matter."""
+
+    dtype: str
+
+    def describe(self) -> str:
+        """Return short words, such as `mamba2, width 256, decode, batch 1, float32`."""
+        name = operator_name(spec_from_dict(json.loads(self.operator))) if self.operator else self.part
+        at = f" at {self.context_tokens} tokens" if self.context_tokens else ""
+        return f"{name}, width {self.hidden_size}, {self.phase}{at}, batch {self.batch_size}, {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyRow:
+    """One measurement: microseconds for one call of one operator or fixed part."""
+
+    key: RowKey
+    median_us: float
+    p20_us: float
+    p80_us: float
+    samples: int
+
+    backend: str
+    """The implementation that ran."""
+
+    kernel_revision: str = ""
+    """Revision of that implementation's kernels; empty where it has none."""
+
+    failure: str = ""
+    """Why there is no time (the times are NaN then); empty for a measured row."""
+
+    def describe(self) -> str:
+        """Return what was timed, in short words."""
+        return self.key.describe()
+
+
+def operator_key(spec: OperatorSpec) -> str:
+    """Return the canonical JSON of a spec: equal keys take equal time.
+
+    An operator that reads another one's keys and values keeps only a flag of it, since the index costs nothing.
+    """
+    return _operator_key(spec)
+
+
+@lru_cache(maxsize=8192)
+def _operator_key(spec: OperatorSpec) -> str:
+    content = spec_to_dict(spec, omit_defaults=True)
+    for branch in (content, content.get("attention")):
+        if isinstance(branch, dict) and "shares_kv_with" in branch:
+            branch["shares_kv_with"] = True
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def operator_name(spec: OperatorSpec) -> str:
+    """Return the name under which a breakdown adds up the operator."""
+    if isinstance(spec, AttentionSpec) and spec.window is not None:
+        return "sliding_window_attention"
+    return spec.kind
+
+
+@lru_cache(maxsize=8192)
+def as_timed(spec: OperatorSpec, *, num_meta_tokens: int) -> OperatorSpec:
+    """Return the operator whose time stands for `spec` in a model with meta tokens.
+
+    A window keeps the meta tokens in sight besides its own tokens, so it costs what a window wider by as many does.
+    """
+    if not num_meta_tokens:
+        return spec
+    match spec:
+        case AttentionSpec(window=int(window)):
+            return replace(spec, window=window + num_meta_tokens)
+        case HybridHeadSpec(attention=AttentionSpec(window=int(window)) as attention):
+            return replace(spec, attention=replace(attention, window=window + num_meta_tokens))
+        case _:
+            return spec
+
+
+def most_context(spec: OperatorSpec) -> int | None:
+    """Return the context beyond which a decode step costs no more: 0 for a fixed state, none for a growing cache."""
+    match spec:
+        case AttentionSpec():
+            return spec.window
+        case HybridHeadSpec():
+            return spec.attention.window
+        case _:
+            return 0

@@ -1,0 +1,33 @@
+"""The frontier of a run as a table for the terminal."""
+
+from typing import Any
+
+from nas.candidates import Record
+from nas.cli.text_table import text_table
+from nas.run import Run
+from search_spaces import Architecture
+
+
+def frontier_table(run: Run) -> str:
+    """Return the frontier, fastest first."""
+    frontier = run.study.history().frontier()
+    if not frontier:
+        return "No candidate has finished."
+    return text_table(
+        ["trial", "latency ms", "perplexity", "bits/byte", "parameters", "width", "operators"],
+        [_cells(record) for record in frontier],
+        right=[True, True, True, True, True, True, False],
+    )
+
+
+def _cells(record: Record[Any]) -> list[str]:
+    target = Architecture.from_dict(record.candidate.description["target"])
+    return [
+        str(record.number),
+        f"{record.objectives['latency_ms']:.2f}",
+        f"{record.objectives['perplexity']:.3f}",
+        f"{record.details['bits_per_byte']:.3f}",
+        f"{record.objectives['num_parameters']:,.0f}",
+        str(target.hidden_size),
+        target.pattern,
+    ]

@@ -1,0 +1,52 @@
+"""The command `nas`: the commands by name, and what an error becomes."""
+
+import sys
+
+import typer
+
+from nas.cli import (
+    config_command,
+    dashboard_command,
+    doctor_command,
+    export_command,
+    latency_command,
+    pareto_command,
+    report_command,
+    resume_command,
+    search_command,
+    show_command,
+    status_command,
+)
+from search_spaces.errors import NasError
+
+app = typer.Typer(
+    name="nas",
+    help="Find the hybrid small language model that is fastest on your own GPU at the quality you need.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("search")(search_command.search)
+app.command("resume")(resume_command.resume)
+app.command("status")(status_command.status)
+app.command("pareto")(pareto_command.pareto)
+app.command("show")(show_command.show)
+app.command("export")(export_command.export)
+app.command("report")(report_command.report)
+app.command("dashboard")(dashboard_command.dashboard)
+app.add_typer(latency_command.app, name="latency")
+app.add_typer(config_command.app, name="config")
+app.command("doctor")(doctor_command.doctor)
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one message and its exit code."""
+    try:
+        app()
+    except NasError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

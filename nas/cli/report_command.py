@@ -1,0 +1,26 @@
+"""`nas report`: the pictures of a run as one file that works offline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import RunDir
+
+
+def report(
+    directory: RunDir,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.html", help="Where to; report.html in DIR if left out."),
+    ] = None,
+) -> None:
+    """Write the report of a run, finished or not."""
+    from dashboards.report import report_html
+    from nas.run import Run
+    from nas.run_directory import write_atomically
+
+    run = Run(directory)
+    path = output or run.directory.report
+    write_atomically(path, report_html(run.results()))
+    typer.echo(str(path))

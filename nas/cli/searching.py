@@ -1,0 +1,79 @@
+"""What `nas search` and `nas resume` do around a search: progress, interrupts, and at the end frontier and report."""
+
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from nas.cli.frontier_table import frontier_table
+from nas.cli.progress import make_observer
+from nas.config import SearchConfig
+from nas.interrupt import Interrupts
+from nas.run import Run
+from nas.run_directory import write_atomically
+from nas.search import resume, start
+
+INTERRUPTED_EXIT_CODE: Final = 75
+
+
+def start_search(config: SearchConfig, path: Path) -> None:
+    """Start a search and show its end."""
+    interrupts = Interrupts()
+    try:
+        with interrupts.handled(), make_observer() as observer:
+            run = start(config, path, observer=observer, uninterrupted=interrupts.deferred)
+    except KeyboardInterrupt:
+        _say_interrupted(path)
+    _show_end(run)
+
+
+def continue_search(path: Path, *, overrides: tuple[str, ...]) -> None:
+    """Continue a search and show its end."""
+    interrupts = Interrupts()
+    try:
+        with interrupts.handled(), make_observer() as observer:
+            run = resume(path, overrides=overrides, observer=observer, uninterrupted=interrupts.deferred)
+    except KeyboardInterrupt:
+        _say_interrupted(path)
+    _show_end(run)
+
+
+def dry_run_words(config: SearchConfig) -> str:
+    """Return what a search would cost, in words."""
+    from latency.plan import missing
+    from nas.search import prepare
+
+    prepared = prepare(config)
+    budget, training = config.budget, config.proxy.training
+    runs = budget.evaluations + budget.repeats
+    absent = missing(prepared.rows, prepared.given_table)
+    resources = config.resources
+    return "\n".join(
+        [
+            f"{config.name}: {budget.evaluations} candidates and {budget.repeats} repeats by {config.strategy.name}",
+            f"training    {training.total_tokens:,} tokens each, {runs * training.total_tokens:,} in all",
+            f"text        {prepared.corpus.train.num_tokens:,} training and "
+            f"{prepared.corpus.validation.num_tokens:,} validation tokens of {config.proxy.corpus}",
+            f"latency     {len(prepared.rows)} rows needed, {len(absent)} to be measured on {config.latency.device} "
+            f"({config.latency.workload.describe()})",
+            f"resources   {resources.cpus_per_candidate:g} CPU and {resources.gpus_per_candidate:g} GPU a candidate, "
+            f"executor {resources.executor}",
+        ]
+    )
+
+
+def _say_interrupted(path: Path) -> None:
+    typer.echo(f"Interrupted. Nothing that finished is lost; continue with: nas resume {path}", err=True)
+    raise typer.Exit(INTERRUPTED_EXIT_CODE)
+
+
+def _show_end(run: Run) -> None:
+    from dashboards.report import report_html
+
+    results = run.results()
+    write_atomically(run.directory.report, report_html(results))
+    typer.echo(frontier_table(run))
+    if results.comparison is not None:
+        typer.echo(f"\n{results.comparison.sentence}")
+    typer.echo(f"\nReport: {run.directory.report}", err=True)
+    typer.echo(f"Look closer: nas show {run.directory.path} TRIAL, nas dashboard {run.directory.path}", err=True)

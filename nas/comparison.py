@@ -1,0 +1,135 @@
+"""Evolution against random search inside one run, with the seed noise beside the difference.
+
+The random half is the random candidates a search starts with; the evolved half is as many of its last mutants.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+
+from nas.candidates import History
+from nas.pareto import hypervolume
+
+G = TypeVar("G", bound=Hashable)
+
+_DRAWS: Final = 400
+_MARGIN: Final = 0.05
+"""The reference point lies this share of the range beyond the worst value, so that extreme points count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalvesCompared:
+    """Hypervolumes of both halves, each a share of the box between the best and the worst values seen (log scale)."""
+
+    random_hypervolume: float
+    evolved_hypervolume: float
+    noise: float | None
+    """Standard deviation that the training seed alone gives the difference; none where nothing was repeated."""
+
+    num_each: int
+    num_repeats: int
+
+    @property
+    def difference(self) -> float:
+        """Evolved minus random."""
+        return self.evolved_hypervolume - self.random_hypervolume
+
+    def __str__(self) -> str:
+        words = (
+            f"Of the box between best and worst, {self.num_each} evolved candidates dominate "
+            f"{self.evolved_hypervolume:.3f} and {self.num_each} random ones {self.random_hypervolume:.3f}: "
+            f"evolution is {abs(self.difference):.3f} {'ahead' if self.difference >= 0 else 'behind'}"
+        )
+        if self.noise is None:
+            return f"{words}. The seed noise was not measured (budget.repeats is 0)."
+        verdict = "more" if abs(self.difference) > 2 * self.noise else "no more"
+        return (
+            f"{words}, {verdict} than twice what the training seed alone makes "
+            f"(±{self.noise:.3f}, from {self.num_repeats} candidate(s) trained again)."
+        )
+
+
+class UnitBox:
+    """Maps objective vectors to the unit box between the best and the worst values of a history, on a log scale."""
+
+    def __init__(self, points: Sequence[Sequence[float]]) -> None:
+        logs = np.log(np.asarray(points, dtype=np.float64))
+        self._best = logs.min(axis=0)
+        spread = logs.max(axis=0) - self._best
+        self._spread = np.where(spread > 0, spread, 1.0) * (1 + _MARGIN)
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """The corner no point counts beyond."""
+        return (1.0,) * len(self._best)
+
+    def place(self, points: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+        """Return the points in box coordinates."""
+        scaled = (np.log(np.asarray(points, dtype=np.float64)) - self._best) / self._spread
+        return [tuple(row) for row in scaled.tolist()]
+
+    def hypervolume(self, points: Sequence[Sequence[float]]) -> float:
+        """Return the share of the box that the points dominate."""
+        return hypervolume(self.place(points), self.reference)
+
+
+def compare_halves(history: History[G]) -> HalvesCompared | None:
+    """Return the comparison, or none while either half is empty or an objective is not positive."""
+    finished = history.finished()
+    random_half = [record for record in finished if record.candidate.proposal.origin == "random"]
+    evolved_half = [record for record in finished if record.candidate.proposal.origin == "mutation"]
+    num_each = min(len(random_half), len(evolved_half))
+    points = history.points(finished)
+    if num_each == 0 or min(map(min, points)) <= 0:
+        return None
+    random_points = history.points(random_half[:num_each])
+    evolved_points = history.points(evolved_half[-num_each:])
+    box = UnitBox(points)
+    differences = _repeat_differences(history)
+    deviation = _deviation(differences)
+    return HalvesCompared(
+        random_hypervolume=box.hypervolume(random_points),
+        evolved_hypervolume=box.hypervolume(evolved_points),
+        noise=None if deviation is None else _noise(box, random_points, evolved_points, deviation=deviation),
+        num_each=num_each,
+        num_repeats=len(differences),
+    )
+
+
+def seed_noise(history: History[G]) -> float | None:
+    """Return the standard deviation of the log of the expensive objective over training seeds, or none."""
+    return _deviation(_repeat_differences(history))
+
+
+def _deviation(differences: Sequence[float]) -> float | None:
+    # A difference of two runs has twice the variance of one.
+    return math.sqrt(sum(value * value for value in differences) / (2 * len(differences))) if differences else None
+
+
+def _repeat_differences(history: History[G]) -> list[float]:
+    """Return the log of the expensive objective under another seed, minus that of the candidate itself."""
+    name = history.objectives[0]
+    logs = {record.number: math.log(record.objectives[name]) for record in history if record.failure is None}
+    pairs = [(record.number, record.candidate.proposal.repeat_of) for record in history if record.failure is None]
+    return [logs[repeat] - logs[original] for repeat, original in pairs if original is not None]
+
+
+def _noise(
+    box: UnitBox,
+    random_points: Sequence[Sequence[float]],
+    evolved_points: Sequence[Sequence[float]],
+    *,
+    deviation: float,
+) -> float:
+    """Return how far the difference of hypervolumes strays when every perplexity is drawn again."""
+    rng = np.random.default_rng(0)  # the same history always gives the same figure
+
+    def shaken(points: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+        factors = np.exp(rng.normal(0.0, deviation, size=len(points)))
+        return [(point[0] * factor, *point[1:]) for point, factor in zip(points, factors.tolist(), strict=True)]
+
+    draws = [box.hypervolume(shaken(evolved_points)) - box.hypervolume(shaken(random_points)) for _ in range(_DRAWS)]
+    return float(np.std(draws))

@@ -1,0 +1,1 @@
+"""Strategies, each one short file composed from selection, variation and survival."""

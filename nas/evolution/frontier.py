@@ -1,0 +1,63 @@
+"""One search for the whole frontier, steady-state: no cycles, no waiting.
+
+Each tournament draws a budget on the second objective from the parents and takes the best under it. Parents are the
+frontier of everything seen and the youngest of the rest.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from nas.candidates import Candidate, History, Proposal, Record
+from nas.evolution.initialization import opening_proposal, random_proposal
+from nas.evolution.selection import budget_tournament
+from nas.evolution.strategy import Problem, Strategy, num_proposed, taken_fingerprints
+from nas.evolution.survival import archive
+from nas.evolution.variation import mutated_proposal
+
+G = TypeVar("G", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier(Strategy[G], Generic[G]):
+    """Evolution along a frontier of two or more objectives."""
+
+    problem: Problem[G]
+
+    population_size: int
+    """Random candidates at the start, and how many of the youngest join the frontier as parents."""
+
+    tournament_size: int
+
+    def propose(
+        self, history: History[G], in_flight: Sequence[Candidate[G]], *, num: int, rng: np.random.Generator
+    ) -> list[Proposal[G]]:
+        """Return `num` proposals."""
+        proposed = num_proposed(history, in_flight)
+        taken = taken_fingerprints(history, in_flight)
+        parents = archive(history, size=self.population_size)
+        proposals: list[Proposal[G]] = []
+        for position in range(proposed, proposed + num):
+            child = self._next(position, parents, taken, rng=rng)
+            taken.add(self.problem.fingerprint(child.genome))
+            proposals.append(child)
+        return proposals
+
+    def _next(
+        self, position: int, parents: Sequence[Record[G]], taken: set[str], *, rng: np.random.Generator
+    ) -> Proposal[G]:
+        opening = opening_proposal(self.problem, position, taken, population_size=self.population_size, rng=rng)
+        if opening is not None:
+            return opening
+        if not parents:
+            return random_proposal(self.problem, taken, rng=rng)
+        parent = budget_tournament(
+            parents,
+            size=self.tournament_size,
+            objective=self.problem.expensive[0],
+            budgeted=self.problem.objectives[1],
+            rng=rng,
+        )
+        return mutated_proposal(self.problem, parent, taken, rng=rng) or random_proposal(self.problem, taken, rng=rng)

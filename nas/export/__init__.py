@@ -1,0 +1,1 @@
+"""Winners leave the run: one file a format."""

@@ -1,0 +1,64 @@
+"""A study's journal file: repaired after a kill, then handed to Optuna.
+
+A writer that dies in the middle of a line leaves a torn tail, onto which the next line would be glued. Only whoever
+holds the run directory's lock may repair.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import StudyError
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was cut from the end of a journal."""
+
+    num_bytes: int
+    saved_as: Path
+
+    def __str__(self) -> str:
+        return f"The journal ended in a torn line; {self.num_bytes} bytes were cut from it and kept in {self.saved_as}."
+
+
+def repair_journal(path: Path) -> Repair | None:
+    """Cut a torn last line, keep it beside the journal, and drop a dead writer's lock; return what was cut.
+
+    Raises:
+        StudyError: a line before the last cannot be read; that is damage no crash of ours leaves.
+    """
+    if not path.exists():
+        return None
+    # Optuna's lock is a symbolic link that outlives a killed writer; our own lock already excludes a living one.
+    Path(f"{path}.lock").unlink(missing_ok=True)
+    content = path.read_bytes()
+    lines = content.split(b"\n")
+    bad = [index for index, line in enumerate(lines[:-1]) if not _is_record(line)]
+    torn = len(lines[-1])
+    if bad and bad == [len(lines) - 2]:
+        # A page that never reached the disk: the line has its end, but not its middle.
+        torn += len(lines[-2]) + 1
+    elif bad:
+        raise StudyError(
+            f"Line {bad[0] + 1} of {path} is not a journal record, and lines after it are. The file was changed by "
+            "something else; restore it from a copy."
+        )
+    if not torn:
+        return None
+    saved = path.with_suffix(".torn")
+    with saved.open("ab") as file:
+        file.write(content[-torn:] + b"\n")
+    repaired = path.with_suffix(".repaired")
+    repaired.write_bytes(content[:-torn])
+    shutil.copystat(path, repaired)
+    repaired.replace(path)
+    return Repair(torn, saved)
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,73 @@
+"""The latency table a search prices with: given, or measured on this machine before the first candidate."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from latency.plan import MeasurementRequest, missing, requests_for, requests_for_architecture
+from latency.rows import LatencyRow
+from latency.table import LatencyTable, UnmeasuredError
+from latency.workload import Workload
+from search_spaces import Architecture, ArchitectureSpace
+
+Measuring = Callable[[int, int, str], None]
+"""Called with rows done, rows in all, and words about the last one."""
+
+
+def needed_rows(
+    workload: Workload, space: ArchitectureSpace[Any], *, seeds: Iterable[Architecture] = ()
+) -> list[MeasurementRequest]:
+    """Return every row that pricing any genome of the space and the seeds needs; seeds may have another vocabulary."""
+    operators = sorted(space.distinct_operators(), key=lambda pair: (pair[0], str(pair[1])))
+    rows = requests_for(
+        operators,
+        fixed=[(width, space.vocab_size) for width in sorted({width for width, _ in operators})],
+        workload=workload,
+        num_meta_tokens=space.num_meta_tokens,
+    )
+    for architecture in seeds:
+        rows += requests_for_architecture(architecture, workload=workload)
+    return list({row.key: row for row in rows}.values())
+
+
+def given_table(path: str, rows: Sequence[MeasurementRequest]) -> LatencyTable:
+    """Return a table given by name. It is never filled up: its rows are of the device it was measured on.
+
+    Raises:
+        TableFileError: no such table, or one that cannot be read.
+        UnmeasuredError: it lacks rows the search needs.
+    """
+    table = LatencyTable.load(Path(path))
+    absent = missing(rows, table)
+    if absent:
+        raise UnmeasuredError(
+            f"The latency table {path} ({table.fingerprint.describe()}) lacks {len(absent)} of the {len(rows)} rows "
+            f"the space needs, such as {absent[0].describe()}. "
+            f"Measure them on that device with `nas latency profile --space … --table {path}`."
+        )
+    return table
+
+
+def measured_table(
+    rows: Sequence[MeasurementRequest], *, path: Path, device: str, num_threads: int, measuring: Measuring
+) -> LatencyTable:
+    """Return the table at `path` with every row; what it lacks is measured on this machine and saved row by row.
+
+    Raises:
+        UnavailableError: there is no such device here.
+        DeviceMismatchError: the table is of another device or of other versions.
+    """
+    table = LatencyTable.load(path) if path.exists() else None
+    absent = missing(rows, table)
+    if not absent and table is not None:
+        return table
+    from latency.device_probe import current_fingerprint
+    from latency.measure import profile
+
+    growing = table or LatencyTable(fingerprint=current_fingerprint(device, num_threads=num_threads))
+
+    def report(done: int, total: int, row: LatencyRow) -> None:
+        growing.save(path)
+        measuring(done, total, row.describe())
+
+    return profile(absent, device=device, num_threads=num_threads, table=growing, report=report)

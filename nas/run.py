@@ -1,0 +1,114 @@
+"""A run as readers see it: its configuration, its study, and the results that pictures and tables draw from.
+
+Reads only. A run can be read while it is written, and after any crash.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from dashboards.frame import LATENCY_MS, PERPLEXITY, Comparison, Results
+from latency.table import LatencyTable
+from nas.comparison import compare_halves
+from nas.config import CHEAP_OBJECTIVE, EXPENSIVE_OBJECTIVE, SearchConfig, read_config
+from nas.errors import RunDirectoryError
+from nas.results import results_frame
+from nas.run_directory import RunDirectory, is_locked
+from nas.study import Study, journal_storage
+
+OBJECTIVES = (EXPENSIVE_OBJECTIVE, CHEAP_OBJECTIVE)
+
+
+class Run:
+    """An existing run directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a run.
+
+        Raises:
+            RunDirectoryError: no search was started there.
+            ConfigError: its configuration cannot be read by this version.
+            StudyError: its study was made by a newer version.
+        """
+        self.directory = RunDirectory.open(path)
+        self.config: SearchConfig = read_config(
+            self.directory.config.read_text(encoding="utf-8"), where=str(self.directory.config)
+        )
+        self.space = self.config.load_space()
+        if not self.directory.journal.is_file():
+            raise RunDirectoryError(
+                f"{path} has no study yet: the search was stopped before its first candidate, or is still measuring. "
+                f"Continue it with `nas resume {path}`."
+            )
+        self.study: Study[Any] = Study(
+            space=self.space, objectives=OBJECTIVES, storage=journal_storage(self.directory.journal)
+        )
+
+    @property
+    def state(self) -> Literal["running", "finished", "interrupted"]:
+        """Whether a search is writing it now, and whether it evaluated all it was asked for."""
+        if is_locked(self.directory):
+            return "running"
+        history = self.study.history()
+        num_candidates = sum(not record.is_repeat for record in history)
+        num_repeats = len(history) - num_candidates
+        budget = self.config.budget
+        done = num_candidates >= budget.evaluations and num_repeats >= budget.repeats
+        return "finished" if done and not self.study.running() else "interrupted"
+
+    def table(self) -> LatencyTable:
+        """Return the latency table the run prices with."""
+        return LatencyTable.load(self.directory.latency)
+
+    def environment(self) -> dict[str, Any]:
+        """Return what the run was made with."""
+        content: dict[str, Any] = json.loads(self.directory.environment.read_text(encoding="utf-8"))
+        return content
+
+    def results(self) -> Results:
+        """Return what reports and dashboards draw."""
+        history = self.study.history()
+        halves = compare_halves(history)
+        comparison = None
+        if halves is not None:
+            comparison = Comparison(
+                random_hypervolume=halves.random_hypervolume,
+                evolved_hypervolume=halves.evolved_hypervolume,
+                difference=halves.difference,
+                noise=halves.noise,
+                num_each=halves.num_each,
+                sentence=str(halves),
+            )
+        return Results(
+            title=self.config.name,
+            trials=results_frame(history, self.study.running()),
+            objectives=(PERPLEXITY, LATENCY_MS),
+            provenance=self._provenance(),
+            comparison=comparison,
+            planned_evaluations=self.config.budget.evaluations,
+            state=self.state,
+            limits=dict(self.config.constraints),
+            caveats=(
+                "The latency table was not validated against whole models; predicted latencies carry no interval.",
+            ),
+        )
+
+    def _provenance(self) -> dict[str, str]:
+        config, environment = self.config, self.environment()
+        training = config.proxy.training
+        fingerprint = self.table().fingerprint
+        corpus = environment["corpus"]
+        packages = environment["packages"]
+        return {
+            "Device": fingerprint.describe(),
+            "Workload": config.latency.workload.describe(),
+            "Latency": f"measured {fingerprint.date[:10]}; summed over operators and fixed parts",
+            "Strategy": f"{config.strategy.name}, seed {config.seed}",
+            "Proxy": (
+                f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "
+                f"learning rate {training.learning_rate:g}"
+            ),
+            "Text": f"{config.proxy.corpus}, {config.proxy.tokenizer}, sha256 {corpus['sha256'][:12]}",
+            "Versions": ", ".join(f"{name} {packages[name]}" for name in ("hybridnas", "torch", "ray", "optuna")),
+            "Started": environment["date"],
+        }

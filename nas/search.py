@@ -1,0 +1,274 @@
+"""A search over language models, from a configuration to a finished run directory.
+
+Puts the parts together: space, latency table, short training, strategy, executor, study, report.
+"""
+
+import json
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from latency.plan import MeasurementRequest
+from latency.table import LatencyTable
+from nas.architectures import load_architecture
+from nas.candidates import Candidate, Record
+from nas.config import CHEAP_OBJECTIVE, EXPENSIVE_OBJECTIVE, SearchConfig, check_resumable, read_config
+from nas.engine import run
+from nas.environment import describe_environment
+from nas.errors import ConfigError
+from nas.evaluation import ShortTrainingEvaluation
+from nas.evolution.registry import make_strategy
+from nas.evolution.strategy import Problem
+from nas.executors.executor import Executor
+from nas.executors.inprocess import InProcessExecutor
+from nas.journal import repair_journal
+from nas.latency_source import given_table, measured_table, needed_rows
+from nas.pricing import Pricing
+from nas.run import OBJECTIVES, Run
+from nas.run_directory import RunDirectory, RunLock, write_atomically
+from nas.study import Study, journal_storage
+from nas.trial_files import write_trial_files
+from proxies.data import Corpus, load_corpus
+from proxies.short_training import ShortTraining
+from proxies.tokenizers import ByteTokenizer
+from search_spaces import ArchitectureSpace
+
+
+class SearchObserver(Protocol):
+    """Is told how a search goes."""
+
+    def notice(self, words: str) -> None:
+        """Something to know."""
+
+    def measuring(self, done: int, total: int, words: str) -> None:
+        """A latency row was measured."""
+
+    def begins(self, *, num_candidates: int, num_repeats: int, num_parallel: int, finished: list[Record[Any]]) -> None:
+        """Evaluation begins or goes on; `finished` is what an earlier session left."""
+
+    def started(self, candidate: Candidate[Any]) -> None:
+        """A candidate was dispatched."""
+
+    def ended(self, record: Record[Any]) -> None:
+        """A trial ended and is on record."""
+
+    def tick(self) -> None:
+        """Time passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What is checked and loaded before a run directory is touched."""
+
+    config: SearchConfig
+    space: ArchitectureSpace[Any]
+    corpus: Corpus
+    initial: tuple[Hashable, ...]
+
+    rows: list[MeasurementRequest]
+    """Latency rows that pricing the space needs."""
+
+    given_table: LatencyTable | None
+    """The table asked for by name; none where it is measured."""
+
+
+def prepare(config: SearchConfig) -> Prepared:
+    """Load everything a search reads, so that bad input leaves nothing behind.
+
+    Raises:
+        NasError: an unreadable, empty or short corpus, a seed outside the space, a table that cannot be read.
+    """
+    space: ArchitectureSpace[Any] = config.load_space()
+    initial = _initial_genomes(config, space)
+    rows = needed_rows(config.latency.workload, space, seeds=[space.decode(genome) for genome in initial])
+    given = None if config.latency.table is None else given_table(config.latency.table, rows)
+    if config.resources.executor == "ray":
+        from nas.executors.ray_cluster import check_address
+
+        check_address(config.resources.address)
+    corpus = load_corpus(
+        config.proxy.corpus,
+        tokenizer=ByteTokenizer(),
+        sequence_tokens=config.proxy.training.sequence_tokens,
+        validation_fraction=config.proxy.validation_fraction,
+    )
+    return Prepared(config=config, space=space, corpus=corpus, initial=initial, rows=rows, given_table=given)
+
+
+def start(config: SearchConfig, path: Path, *, observer: SearchObserver, uninterrupted: "Uninterrupted") -> Run:
+    """Run a new search in a new run directory and return it.
+
+    Raises:
+        RunDirectoryError: the directory is not empty, or another search writes it.
+        NasError: anything `prepare` refuses, an infeasible space, or resources no cluster has.
+    """
+    RunDirectory.check_free(path)
+    prepared = prepare(config)
+    directory = RunDirectory.create(path)
+    with RunLock(directory):
+        write_atomically(directory.config, config.resolved().to_yaml())
+        environment = describe_environment() | {"corpus": prepared.corpus.to_dict()}
+        write_atomically(directory.environment, json.dumps(environment, indent=2) + "\n")
+        _search(directory, prepared, observer=observer, uninterrupted=uninterrupted)
+    return Run(path)
+
+
+def resume(
+    path: Path, *, overrides: tuple[str, ...] = (), observer: SearchObserver, uninterrupted: "Uninterrupted"
+) -> Run:
+    """Continue a run exactly: what was in flight is evaluated first, what finished never again.
+
+    Raises:
+        RunDirectoryError: it is no run, or another search writes it.
+        ConfigError: an override changes more than budget and resources.
+        NasError: anything `prepare` refuses.
+    """
+    directory = RunDirectory.open(path)
+    text = directory.config.read_text(encoding="utf-8")
+    before = read_config(text, where=str(directory.config))
+    config = read_config(text, where=str(directory.config), overrides=overrides)
+    check_resumable(before, config)
+    with RunLock(directory):
+        prepared = prepare(config)
+        _check_same_corpus(directory, prepared.corpus)
+        if config != before:
+            write_atomically(directory.config, config.to_yaml())
+        repair = repair_journal(directory.journal)
+        if repair is not None:
+            observer.notice(str(repair))
+        _search(directory, prepared, observer=observer, uninterrupted=uninterrupted)
+    return Run(path)
+
+
+Uninterrupted = Callable[[], AbstractContextManager[None]]
+"""A context in which an interrupt waits."""
+
+
+def _search(
+    directory: RunDirectory, prepared: Prepared, *, observer: SearchObserver, uninterrupted: Uninterrupted = nullcontext
+) -> None:
+    config, space = prepared.config, prepared.space
+    table = _table(directory, prepared, observer=observer)
+    pricing = Pricing(space, workload=config.latency.workload, table=table)
+    problem: Problem[Any] = Problem(
+        space=space,
+        expensive=(EXPENSIVE_OBJECTIVE,),
+        cheap=pricing,
+        cheap_objectives=(CHEAP_OBJECTIVE,),
+        constraints=dict(config.constraints),
+        initial=prepared.initial,
+    )
+    evaluation = ShortTrainingEvaluation(
+        space=space, proxy=ShortTraining(corpus=prepared.corpus, settings=config.proxy.training)
+    )
+    strategy = make_strategy(config.strategy.name, problem, config.strategy.settings)
+    study: Study[Any] = Study(space=space, objectives=OBJECTIVES, storage=journal_storage(directory.journal))
+    study.tell_written_results()
+
+    def describe(genome: Hashable) -> dict[str, Any]:
+        target = space.decode(genome)
+        return {
+            "target": target.to_dict(),
+            "proxy": evaluation.proxy_architecture(genome).to_dict(),
+            "latency_by_operator": dict(pricing.predict(target).by_operator),
+        }
+
+    executor = _executor(config, evaluation)
+    observer.begins(
+        num_candidates=config.budget.evaluations,
+        num_repeats=config.budget.repeats,
+        num_parallel=executor.capacity,
+        finished=list(study.history()),
+    )
+    try:
+        run(
+            problem,
+            strategy,
+            study=study,
+            executor=executor,
+            num_evaluations=config.budget.evaluations,
+            num_repeats=config.budget.repeats,
+            seed=config.seed,
+            describe=describe,
+            observer=_KeepsFiles(directory, observer),
+            uninterrupted=uninterrupted,
+        )
+    finally:
+        executor.shutdown()
+
+
+def _table(directory: RunDirectory, prepared: Prepared, *, observer: SearchObserver) -> LatencyTable:
+    """Return the run's own copy of the latency table, made on first use."""
+    if prepared.given_table is not None and not directory.latency.exists():
+        prepared.given_table.save(directory.latency)
+    latency = prepared.config.latency
+    return measured_table(
+        prepared.rows,
+        path=directory.latency,
+        device=latency.device,
+        num_threads=latency.num_threads,
+        measuring=observer.measuring,
+    )
+
+
+def _executor(config: SearchConfig, evaluation: ShortTrainingEvaluation) -> Executor[Any]:
+    resources = config.resources
+    if resources.executor == "inprocess":
+        return InProcessExecutor(evaluation)
+    from nas.executors.ray_cluster import CandidateResources, RayExecutor
+
+    memory = resources.memory_gib_per_candidate
+    return RayExecutor(
+        evaluation,
+        address=resources.address,
+        resources=CandidateResources(
+            num_cpus=resources.cpus_per_candidate,
+            num_gpus=resources.gpus_per_candidate,
+            memory_bytes=None if memory is None else int(memory * 1024**3),
+            max_retries=resources.max_retries,
+        ),
+        max_parallel=resources.max_parallel,
+    )
+
+
+def _initial_genomes(config: SearchConfig, space: ArchitectureSpace[Any]) -> tuple[Hashable, ...]:
+    genomes = []
+    for name in config.seeds:
+        architecture = load_architecture(name)
+        genome = space.encode(architecture)
+        if genome is None or not space.contains(genome):
+            raise ConfigError(
+                f"The seed {name!r} ({architecture.pattern}, width {architecture.hidden_size}) does not lie in the "
+                "space. Widen the space, or drop the seed."
+            )
+        genomes.append(genome)
+    return tuple(genomes)
+
+
+def _check_same_corpus(directory: RunDirectory, corpus: Corpus) -> None:
+    recorded = json.loads(directory.environment.read_text(encoding="utf-8"))["corpus"]["sha256"]
+    if recorded != corpus.sha256:
+        raise ConfigError(
+            f"The text of this run has changed: sha256 {corpus.sha256[:12]} now, {recorded[:12]} when it began. "
+            "Perplexities on different texts do not compare. Restore the text, or start a new run."
+        )
+
+
+class _KeepsFiles:
+    """Writes each trial's files before anyone hears that it ended."""
+
+    def __init__(self, directory: RunDirectory, observer: SearchObserver) -> None:
+        self._directory = directory
+        self._observer = observer
+
+    def started(self, candidate: Candidate[Any]) -> None:
+        self._observer.started(candidate)
+
+    def ended(self, record: Record[Any]) -> None:
+        write_trial_files(self._directory, record)
+        self._observer.ended(record)
+
+    def tick(self) -> None:
+        self._observer.tick()

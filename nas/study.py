@@ -1,0 +1,249 @@
+"""The durable record of a search: the one adapter to Optuna's storage.
+
+A trial is written RUNNING, with its candidate, before it is dispatched; its result is written before it is told. So a
+kill at any moment leaves a trial that is either to be run again or only to be told, never one whose result is lost.
+"""
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import optuna
+from optuna.distributions import IntDistribution
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.candidates import Candidate, Evaluated, Failed, History, Outcome, Proposal, Record, Status
+from nas.errors import StudyError
+from search_spaces import Architecture, SearchSpace
+from search_spaces.errors import near_miss
+
+G = TypeVar("G", bound=Hashable)
+
+SCHEMA_VERSION = 1
+
+_CANDIDATE, _RESULT, _SCHEMA, _OBJECTIVES = "candidate", "result", "hybridnas:schema_version", "hybridnas:objectives"
+_METRIC_NAMES = "study:metric_names"  # where Optuna and its dashboard look for them
+
+
+def journal_storage(path: Path) -> BaseStorage:
+    """Return Optuna storage in a journal file."""
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+class Study(Generic[G]):
+    """All trials of one search, each written once before it starts and once when it ends."""
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace[G],
+        objectives: Sequence[str],
+        storage: BaseStorage | None = None,
+        name: str = "search",
+    ) -> None:
+        """Open the study `name`, or create it.
+
+        Args:
+            space: reads and writes genomes.
+            objectives: names of all objectives, the expensive ones first.
+            storage: any Optuna storage; in memory by default.
+            name: several studies may live in one storage.
+
+        Raises:
+            StudyError: the study was made by a newer version, or for other objectives.
+        """
+        optuna.logging.set_verbosity(logging.WARNING)  # it would announce every study on standard error
+        self._space = space
+        self._storage = InMemoryStorage() if storage is None else storage
+        self.objectives = tuple(objectives)
+        self._id = self._open(name)
+        self._trial_ids: dict[int, int] = {}
+        self._records: dict[int, Record[G]] = {}
+        self._running: dict[int, Candidate[G]] = {}
+        for trial in self._storage.get_all_trials(self._id, deepcopy=False):
+            self._read(trial)
+
+    def _open(self, name: str) -> int:
+        names = {study.study_name for study in self._storage.get_all_studies()}
+        if name not in names:
+            study_id = self._storage.create_new_study([StudyDirection.MINIMIZE] * len(self.objectives), name)
+            self._storage.set_study_system_attr(study_id, _METRIC_NAMES, list(self.objectives))
+            self._storage.set_study_user_attr(study_id, _OBJECTIVES, list(self.objectives))
+            # Last, so that a study without a version was never used.
+            self._storage.set_study_user_attr(study_id, _SCHEMA, SCHEMA_VERSION)
+            return study_id
+        study_id = self._storage.get_study_id_from_name(name)
+        attributes = self._storage.get_study_user_attrs(study_id)
+        version = attributes.get(_SCHEMA, SCHEMA_VERSION)
+        if version > SCHEMA_VERSION:
+            raise StudyError(
+                f"The study {name!r} has schema version {version}; this hybridnas reads up to {SCHEMA_VERSION}. "
+                "Read it with the version that wrote it."
+            )
+        found = tuple(attributes.get(_OBJECTIVES, self.objectives))
+        if found != self.objectives:
+            raise StudyError(
+                f"The study {name!r} minimises {', '.join(found)}, not {', '.join(self.objectives)}. "
+                "Use another run directory for other objectives."
+            )
+        if _SCHEMA not in attributes:
+            self._storage.set_study_system_attr(study_id, _METRIC_NAMES, list(self.objectives))
+            self._storage.set_study_user_attr(study_id, _OBJECTIVES, list(self.objectives))
+            self._storage.set_study_user_attr(study_id, _SCHEMA, SCHEMA_VERSION)
+        return study_id
+
+    def add(self, candidate: Candidate[G]) -> None:
+        """Write a candidate as a running trial. Call before it is dispatched."""
+        if candidate.number != self.num_trials:
+            raise StudyError(f"Trial {self.num_trials} comes next; got number {candidate.number}.")
+        parameters = _summary_parameters(self._space.decode(candidate.genome))
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=parameters,
+            distributions={name: IntDistribution(0, 1 << 20) for name in parameters},
+            user_attrs={_CANDIDATE: json.dumps(self._candidate_to_dict(candidate))},
+        )
+        template.datetime_start = datetime.now()
+        self._trial_ids[candidate.number] = self._storage.create_new_trial(self._id, template_trial=template)
+        self._running[candidate.number] = candidate
+
+    def finish(self, number: int, outcome: Outcome, *, constraints: Mapping[str, float] | None = None) -> Record[G]:
+        """Write how a running trial ended and return its record.
+
+        Args:
+            number: the trial.
+            outcome: expensive objectives or a failure.
+            constraints: upper bounds by objective name; a trial above one is infeasible.
+        """
+        candidate = self._running[number]
+        objectives = dict(candidate.cheap)
+        failure, details = (outcome, {}) if isinstance(outcome, Failed) else (None, dict(outcome.details))
+        if isinstance(outcome, Evaluated):
+            objectives |= {name: float(value) for name, value in outcome.objectives.items()}
+            failure = _incomplete(objectives, self.objectives)
+        above = [name for name, bound in (constraints or {}).items() if objectives.get(name, 0.0) > bound]
+        status: Status = "failed" if failure else "infeasible" if above else "finished"
+        result = {
+            "finish_index": len(self._records),
+            "status": status,
+            "objectives": {name: value for name, value in objectives.items() if math.isfinite(value)},
+            "failure": None if failure is None else {"kind": failure.kind, "message": failure.message},
+            "details": details,
+            "finished_at": datetime.now(UTC).isoformat(),
+        }
+        trial_id = self._trial_ids[number]
+        self._storage.set_trial_user_attr(trial_id, _RESULT, json.dumps(result))
+        self._tell(trial_id, result)
+        self._read(self._storage.get_trial(trial_id))
+        return self._records[number]
+
+    def history(self) -> History[G]:
+        """Return every trial that ended, in the order they ended."""
+        return History(list(self._records.values()), objectives=self.objectives, space=self._space)
+
+    def running(self) -> list[Candidate[G]]:
+        """Return the trials that were started and have not ended, by number."""
+        return [self._running[number] for number in sorted(self._running)]
+
+    @property
+    def num_trials(self) -> int:
+        """Trials started so far."""
+        return len(self._records) + len(self._running)
+
+    def tell_written_results(self) -> None:
+        """Tell the trials whose result was written just before a kill. Only the one writer may."""
+        for number, trial_id in self._trial_ids.items():
+            trial = self._storage.get_trial(trial_id)
+            if number in self._records and not trial.state.is_finished():
+                self._tell(trial_id, json.loads(trial.user_attrs[_RESULT]))
+
+    def _tell(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        if result["status"] == "failed":
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            return
+        values = [result["objectives"][name] for name in self.objectives]
+        self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
+
+    def _read(self, trial: FrozenTrial) -> None:
+        number = trial.number
+        self._trial_ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        if _CANDIDATE not in trial.user_attrs:
+            raise StudyError(
+                f"Trial {number} was not written by a search: it has no candidate. "
+                "This storage holds a study of something else; choose another name or run directory."
+            )
+        candidate = self._candidate_from_dict(number, json.loads(trial.user_attrs[_CANDIDATE]))
+        if _RESULT not in trial.user_attrs:
+            self._running[number] = candidate
+            return
+        result = json.loads(trial.user_attrs[_RESULT])
+        started = trial.datetime_start
+        self._running.pop(number, None)
+        self._records[number] = Record(
+            candidate=candidate,
+            status=result["status"],
+            objectives=result["objectives"],
+            failure=None if result["failure"] is None else Failed(**result["failure"]),
+            details=result["details"],
+            finish_index=result["finish_index"],
+            started_at=None if started is None else started.astimezone(UTC),
+            finished_at=datetime.fromisoformat(result["finished_at"]),
+        )
+
+    def _candidate_to_dict(self, candidate: Candidate[G]) -> dict[str, Any]:
+        proposal = candidate.proposal
+        return {
+            "genome": self._space.to_dict(candidate.genome),
+            "fingerprint": candidate.fingerprint,
+            "origin": proposal.origin,
+            "parent": proposal.parent,
+            "mutation": proposal.mutation,
+            "repeat_of": proposal.repeat_of,
+            "seed": candidate.seed,
+            "cheap": dict(candidate.cheap),
+            "description": dict(candidate.description),
+        }
+
+    def _candidate_from_dict(self, number: int, content: Mapping[str, Any]) -> Candidate[G]:
+        proposal = Proposal(
+            genome=self._space.from_dict(content["genome"]),
+            origin=content["origin"],
+            parent=content["parent"],
+            mutation=content["mutation"],
+            repeat_of=content["repeat_of"],
+        )
+        return Candidate(
+            number=number,
+            proposal=proposal,
+            fingerprint=content["fingerprint"],
+            seed=content["seed"],
+            cheap=content["cheap"],
+            description=content["description"],
+        )
+
+
+def _incomplete(objectives: Mapping[str, float], names: Sequence[str]) -> Failed | None:
+    missing = [name for name in names if name not in objectives]
+    if missing:
+        hint = near_miss(missing[0], objectives) if objectives else ""
+        return Failed("bug", f"The evaluation returned no {', '.join(missing)}.{hint}")
+    bad = [f"{name}={objectives[name]}" for name in names if not math.isfinite(objectives[name])]
+    return Failed("diverged", f"Not a finite number: {', '.join(bad)}.") if bad else None
+
+
+def _summary_parameters(decoded: object) -> dict[str, int]:
+    # Seen as columns by optuna-dashboard; nothing of ours reads them.
+    if not isinstance(decoded, Architecture):
+        return {}
+    counts = Counter(spec.kind for spec in decoded.operators)
+    return {"hidden_size": decoded.hidden_size, "depth": decoded.depth} | {
+        f"num_{kind}": counts[cast(Any, kind)] for kind in sorted(counts)
+    }

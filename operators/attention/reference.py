@@ -1,0 +1,43 @@
+"""Softmax attention as mathematics: who sees whom, and the weighted mean of what is seen.
+
+Pure functions; faster ones with the same meaning are in `backends.py`.
+"""
+
+import torch
+from torch import Tensor
+
+from operators.context import Documents
+
+
+def visible(query_positions: Tensor, key_positions: Tensor, *, window: int | None, num_meta_tokens: int) -> Tensor:
+    """Return which keys a query sees, boolean of shape [..., T, S].
+
+    A query sees the `window` latest tokens, itself included, and every meta token before it.
+    """
+    distance = query_positions[..., :, None] - key_positions[..., None, :]
+    mask = distance >= 0
+    if window is not None:
+        mask &= (distance < window) | (key_positions < num_meta_tokens)[..., None, :]
+    return mask
+
+
+def same_document(documents: Documents, *, num_meta_tokens: int) -> Tensor:
+    """Return which keys lie in the query's document or are meta tokens, boolean of shape [B, T, T], meta included."""
+    batch, tokens = documents.segment.shape
+    meta_BM = documents.segment.new_full((batch, num_meta_tokens), -1)
+    segment_BS = torch.cat((meta_BM, documents.segment), dim=1)
+    assert segment_BS.shape[1] == tokens + num_meta_tokens
+    return (segment_BS[:, :, None] == segment_BS[:, None, :]) | (segment_BS == -1)[:, None, :]
+
+
+def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor) -> Tensor:
+    """Return softmax(q·k / √K) v with H / G query heads to a key head; `mask` broadcasts to [B, T, S]."""
+    num_heads, num_kv_heads = q_BTHK.shape[2], k_BSGK.shape[2]
+    dtype = torch.promote_types(q_BTHK.dtype, torch.float32)
+    q_BGRTK = torch.unflatten(q_BTHK.to(dtype), 2, (num_kv_heads, num_heads // num_kv_heads)).permute(0, 2, 3, 1, 4)
+    k_BG1SK, v_BG1SV = (x.to(dtype).transpose(1, 2)[:, :, None] for x in (k_BSGK, v_BSGV))
+    scores_BGRTS = q_BGRTK @ k_BG1SK.mT * q_BTHK.shape[-1] ** -0.5
+    mask_BTS = mask if mask.ndim == 3 else mask[None]
+    weights_BGRTS = scores_BGRTS.masked_fill(~mask_BTS[:, None, None], float("-inf")).softmax(-1)
+    mixed_BGRTV: Tensor = weights_BGRTS @ v_BG1SV
+    return mixed_BGRTV.permute(0, 3, 1, 2, 4).flatten(2, 3).to(q_BTHK.dtype)

@@ -1,0 +1,155 @@
+"""What every operator offers, and the states it keeps between calls.
+
+Not which operators exist: that is `registry.py`. Nothing here computes anything.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from operators.context import SequenceContext
+from search_spaces.errors import NasError, UnavailableError
+
+__all__ = ["AUTO_BACKEND", "Operator", "SequenceContext", "State", "StateError", "StateRequest", "resolve_backend"]
+
+AUTO_BACKEND = "auto"
+
+
+class StateError(NasError, ValueError):
+    """A state does not fit what it is used for."""
+
+    exit_code: ClassVar[int] = 3
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class State:
+    """Preallocated memory of one operator: its tensors keep their addresses and are updated in place.
+
+    Recurrent states are kept in float32 whatever the model's dtype; convolution states and key-value caches have the
+    model's dtype. A new state holds zeros. The final class of an operator without memory is this one.
+    """
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return every tensor of the state, and of the states within it."""
+        found: list[Tensor] = []
+        for field in fields(self):
+            match getattr(self, field.name):
+                case Tensor() as tensor:
+                    found.append(tensor)
+                case State() as inner:
+                    found.extend(inner.tensors())
+        return tuple(found)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the floating-point tensors (position counters are not counted)."""
+        return sum(tensor.nbytes for tensor in self.tensors() if tensor.is_floating_point())
+
+    def reset_(self) -> None:
+        """Return to the new state, in place."""
+        for tensor in self.tensors():
+            tensor.zero_()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRequest:
+    """How large a state must be, and where it lives."""
+
+    batch_size: int
+
+    max_tokens: int
+    """Longest sequence, meta tokens included."""
+
+    device: torch.device | str
+
+    dtype: torch.dtype
+    """Of caches and convolution histories; recurrent states are float32."""
+
+    num_meta_tokens: int = 0
+
+    source: State | None = None
+    """State of the operator whose keys and values this one shares; without it the operator gets a cache of its own."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class Operator(nn.Module, ABC, Generic[S]):
+    """One mixer, without the norm and the residual around it."""
+
+    backends: ClassVar[tuple[str, ...]]
+    """Implementations by name, the one `auto` takes first; every operator has `reference`, the truth in tests."""
+
+    backend: str
+    """The implementation this instance runs."""
+
+    @abstractmethod
+    def forward(self, x_BTD: Tensor, *, state: S | None = None, context: SequenceContext) -> Tensor:
+        """Return the outputs for a sequence, or for the next chunk of it where `state` is given.
+
+        The state is read and then moved on in place by the chunk's tokens.
+        """
+
+    @abstractmethod
+    def step(self, x_BD: Tensor, state: S) -> Tensor:
+        """Return the output for one more token, moving `state` on in place without any host synchronisation."""
+
+    def new_state(
+        self,
+        *,
+        batch_size: int,
+        max_tokens: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        num_meta_tokens: int = 0,
+        source: State | None = None,
+    ) -> S:
+        """Return an empty state for at most `max_tokens` tokens a sequence, meta tokens included.
+
+        `source` is the state of the operator whose keys and values this one shares, if it shares any.
+        """
+        return self.make_state(
+            StateRequest(
+                batch_size=batch_size,
+                max_tokens=max_tokens,
+                device=device,
+                dtype=dtype,
+                num_meta_tokens=num_meta_tokens,
+                source=source,
+            )
+        )
+
+    @abstractmethod
+    def make_state(self, request: StateRequest) -> S:
+        """Return the state `new_state` asks for."""
+
+    @abstractmethod
+    def reads_residual(self) -> tuple[Tensor, ...]:
+        """Return the weight matrices [C_out, D] that read the residual stream."""
+
+    @abstractmethod
+    def writes_residual(self) -> tuple[Tensor, ...]:
+        """Return the weight matrices [D, C_in] that write to the residual stream."""
+
+    @abstractmethod
+    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
+        """Draw every parameter anew for a model of `depth` operators."""
+
+
+def resolve_backend(operator: type[Operator[Any]], requested: str) -> str:
+    """Return the backend to run.
+
+    Raises:
+        UnavailableError: the operator has no such backend.
+    """
+    if requested == AUTO_BACKEND:
+        return operator.backends[0]
+    if requested not in operator.backends:
+        raise UnavailableError(
+            f"backend must be one that {operator.__name__} has; got {requested!r}. "
+            f"Known: {', '.join((AUTO_BACKEND, *operator.backends))}."
+        )
+    return requested

@@ -1,0 +1,120 @@
+"""The DeltaNet operator: projections, short convolutions, the delta rule, a norm per head, optionally a gate."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from operators.base import Operator, StateRequest, resolve_backend
+from operators.context import Documents, SequenceContext
+from operators.convolution import ShortConvolution
+from operators.deltanet.chunked import chunked
+from operators.deltanet.reference import recurrent
+from operators.deltanet.state import DeltaNetState
+from operators.initialization import draw_reading, draw_writing
+from operators.norms import RMSNorm
+from operators.recurrence import run
+from search_spaces.specs import DeltaNetSpec
+
+
+class DeltaNet(Operator[DeltaNetState]):
+    """Linear attention with the delta rule."""
+
+    backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+
+    def __init__(self, spec: DeltaNetSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backend = resolve_backend(type(self), backend)
+        inner = spec.num_heads * spec.head_dim
+        self.widths = [3 * inner, spec.num_heads, *([inner] if spec.output_gate else [])]
+        self.in_projection = nn.Linear(hidden_size, sum(self.widths), bias=False)
+        self.conv = ShortConvolution(3 * inner, width=spec.conv_width, bias=False)
+        self.norm = RMSNorm(spec.head_dim, eps=norm_eps)
+        self.output = nn.Linear(inner, hidden_size, bias=False)
+
+    def forward(self, x_BTD: Tensor, *, state: DeltaNetState | None = None, context: SequenceContext) -> Tensor:
+        """Return the outputs for a chunk."""
+        qkv_BTC, beta_BTH, *gate = torch.split(self.in_projection(x_BTD), self.widths, dim=-1)
+        y_BTHV = run(self._mix, qkv_BTC, beta_BTH, memory=state, context=context)
+        return self._finish(y_BTHV, gate)
+
+    @torch.no_grad()
+    def step(self, x_BD: Tensor, state: DeltaNetState) -> Tensor:
+        """Return the output for one token."""
+        qkv_BC, beta_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
+        q_BHK, k_BHK, v_BHV = self._heads(self.conv.step(qkv_BC, state.history).float())
+        recalled_BHV = (k_BHK[:, :, None] @ state.carried).squeeze(2)
+        error_BHV = self._strength(beta_BH)[..., None] * (v_BHV - recalled_BHV)
+        state.carried.addcmul_(k_BHK[..., None], error_BHV[:, :, None])
+        y_BHV = (q_BHK[:, :, None] @ state.carried).squeeze(2)
+        return self._finish(y_BHV.to(qkv_BC.dtype), gate)
+
+    def make_state(self, request: StateRequest) -> DeltaNetState:
+        """Return a state of zeros; it has one size for any number of tokens."""
+        batch, device = request.batch_size, request.device
+        heads, width, history = self.spec.num_heads, self.spec.head_dim, self.conv.history_tokens
+        return DeltaNetState(
+            history=torch.zeros(batch, history, self.widths[0], device=device, dtype=request.dtype),
+            carried=torch.zeros(batch, heads, width, width, device=device, dtype=torch.float32),
+        )
+
+    def reads_residual(self) -> tuple[Tensor, ...]:
+        """Return the joint projection to q, k, v, β and the gate."""
+        return (self.in_projection.weight,)
+
+    def writes_residual(self) -> tuple[Tensor, ...]:
+        """Return the output projection."""
+        return (self.output.weight,)
+
+    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
+        """Draw every parameter; β starts around its middle."""
+        draw_reading(self.in_projection, generator=generator)
+        self.conv.initialize(generator=generator)
+        draw_writing(self.output, generator=generator, depth=depth)
+
+    def _mix(
+        self,
+        qkv_BTC: Tensor,
+        beta_BTH: Tensor,
+        *,
+        history: Tensor | None,
+        carried: Tensor | None,
+        documents: Documents | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return outputs, the convolutions' history and the memory after the last token."""
+        with torch.autocast(qkv_BTC.device.type, enabled=False):
+            dtype = torch.promote_types(qkv_BTC.dtype, torch.float32)
+            convolved_BTC, history = self.conv(qkv_BTC, history_BJC=history, documents=documents)
+            heads = self._heads(convolved_BTC.to(dtype))
+            if carried is None:
+                carried = heads[0].new_zeros(
+                    qkv_BTC.shape[0], self.spec.num_heads, self.spec.head_dim, self.spec.head_dim
+                )
+            strength = self._strength(beta_BTH.to(dtype))
+            if self.backend == "reference" and documents is None:
+                y_BTHV, carried = recurrent(*heads, strength, state_BHKV=carried.to(dtype))
+            else:
+                y_BTHV, carried = chunked(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
+            return y_BTHV.to(qkv_BTC.dtype), history, carried
+
+    def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = torch.unflatten(qkv, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)
+        return unit(q) * self.spec.head_dim**-0.5, unit(k), v
+
+    def _strength(self, beta: Tensor) -> Tensor:
+        strength = beta.to(torch.promote_types(beta.dtype, torch.float32)).sigmoid()
+        return 2 * strength if self.spec.allow_negative_eigenvalues else strength
+
+    def _finish(self, y_HV: Tensor, gate: list[Tensor]) -> Tensor:
+        mixed: Tensor = self.norm(y_HV).flatten(-2)
+        if gate:
+            mixed = mixed * F.silu(gate[0])
+        projected: Tensor = self.output(mixed)
+        return projected
+
+
+def unit(x: Tensor, *, eps: float = 1e-6) -> Tensor:
+    """Return x divided by its length over the last axis."""
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps)

@@ -1,0 +1,18 @@
+"""What a DeltaNet layer remembers."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from operators.base import State
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class DeltaNetState(State):
+    """The last inputs of the convolutions, and the associative memory in float32."""
+
+    history: Tensor
+    """[B, J, C], in the model's dtype."""
+
+    carried: Tensor
+    """[B, H, K, V], float32."""

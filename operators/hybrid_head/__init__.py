@@ -1,0 +1,1 @@
+"""Attention and a state space in parallel on one input."""

@@ -1,0 +1,98 @@
+"""The hybrid-head operator: attention and a state space read one projection, their mean is projected back [HY, 2.1].
+
+The attention branch is RMS-normalised. So is the state-space branch: Mamba-1 by a norm of its own here, Mamba2 by the
+gated norm it ends with.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from operators.attention.heads import AttentionHeads
+from operators.base import Operator, StateRequest, resolve_backend
+from operators.context import SequenceContext
+from operators.hybrid_head.state import HybridHeadState
+from operators.initialization import draw_reading, draw_writing
+from operators.mamba1.mixer import Mamba1Mixer
+from operators.mamba1.state import Mamba1State
+from operators.mamba2.mixer import Mamba2Mixer
+from operators.mamba2.state import Mamba2State
+from operators.norms import RMSNorm
+from search_spaces.specs import HybridHeadSpec, Mamba1Spec
+
+
+class HybridHead(Operator[HybridHeadState]):
+    """Attention and a state space in parallel on one input."""
+
+    backends: ClassVar[tuple[str, ...]] = ("fused", "reference")
+
+    def __init__(self, spec: HybridHeadSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backend = resolve_backend(type(self), backend)
+        is_reference = self.backend == "reference"
+        inner = spec.ssm.inner_size
+        self.heads = AttentionHeads(spec.attention, norm_eps=norm_eps, backend="reference" if is_reference else "sdpa")
+        ssm_backend = "reference" if is_reference else "chunked"
+        self.mixer: Mamba1Mixer | Mamba2Mixer
+        if isinstance(spec.ssm, Mamba1Spec):
+            self.mixer = Mamba1Mixer(spec.ssm, norm_eps=norm_eps, backend=ssm_backend)
+            self.ssm_norm: nn.Module = RMSNorm(inner, eps=norm_eps)
+        else:
+            self.mixer = Mamba2Mixer(spec.ssm, norm_eps=norm_eps, backend=ssm_backend)
+            self.ssm_norm = nn.Identity()
+        self.attention_norm = RMSNorm(inner, eps=norm_eps)
+        self.widths = [sum(self.heads.widths), sum(self.mixer.widths)]
+        self.in_projection = nn.Linear(hidden_size, sum(self.widths), bias=False)
+        self.qkv_bias = nn.Parameter(torch.empty(self.widths[0])) if spec.attention.bias else None
+        self.output = nn.Linear(inner, hidden_size, bias=False)
+
+    def forward(self, x_BTD: Tensor, *, state: HybridHeadState | None = None, context: SequenceContext) -> Tensor:
+        """Return the outputs for a chunk."""
+        qkv_BTC, ssm_BTC = self._project(x_BTD)
+        attended_BTI = self.heads(qkv_BTC, state=None if state is None else state.cache, context=context)
+        scanned_BTI = self.mixer(ssm_BTC, state=None if state is None else state.ssm, context=context)
+        return self._combine(attended_BTI, scanned_BTI)
+
+    @torch.no_grad()
+    def step(self, x_BD: Tensor, state: HybridHeadState) -> Tensor:
+        """Return the output for one token."""
+        qkv_BC, ssm_BC = self._project(x_BD)
+        attended_BI = self.heads.step(qkv_BC, state.cache)
+        match self.mixer, state.ssm:
+            case Mamba1Mixer() as mamba1, Mamba1State() as memory1:
+                scanned_BI = mamba1.step(ssm_BC, memory1)
+            case Mamba2Mixer() as mamba2, Mamba2State() as memory2:
+                scanned_BI = mamba2.step(ssm_BC, memory2)
+            case _:
+                raise AssertionError("the state of another operator")
+        return self._combine(attended_BI, scanned_BI)
+
+    def make_state(self, request: StateRequest) -> HybridHeadState:
+        """Return an empty state; its cache is the source's where keys and values are shared."""
+        return HybridHeadState(cache=self.heads.make_state(request), ssm=self.mixer.make_state(request))
+
+    def reads_residual(self) -> tuple[Tensor, ...]:
+        """Return the joint projection to both branches."""
+        return (self.in_projection.weight,)
+
+    def writes_residual(self) -> tuple[Tensor, ...]:
+        """Return the output projection."""
+        return (self.output.weight,)
+
+    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
+        """Draw every parameter."""
+        draw_reading(self.in_projection, generator=generator)
+        if self.qkv_bias is not None:
+            nn.init.zeros_(self.qkv_bias)
+        self.mixer.initialize(generator=generator)
+        draw_writing(self.output, generator=generator, depth=depth)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        qkv, ssm = torch.split(self.in_projection(x), self.widths, dim=-1)
+        return (qkv if self.qkv_bias is None else qkv + self.qkv_bias), ssm
+
+    def _combine(self, attended: Tensor, scanned: Tensor) -> Tensor:
+        y: Tensor = self.output((self.attention_norm(attended) + self.ssm_norm(scanned)) / 2)
+        return y

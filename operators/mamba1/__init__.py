@@ -1,0 +1,1 @@
+"""The selective state space with one step size per channel."""

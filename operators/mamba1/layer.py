@@ -1,0 +1,56 @@
+"""The Mamba-1 operator: one in-projection to [x, z], the mixer, one projection back."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from operators.base import Operator, StateRequest, resolve_backend
+from operators.context import SequenceContext
+from operators.initialization import draw_reading, draw_writing
+from operators.mamba1.mixer import Mamba1Mixer
+from operators.mamba1.state import Mamba1State
+from search_spaces.specs import Mamba1Spec
+
+
+class Mamba1(Operator[Mamba1State]):
+    """Selective state space with one step size per channel."""
+
+    backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+
+    def __init__(self, spec: Mamba1Spec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backend = resolve_backend(type(self), backend)
+        self.mixer = Mamba1Mixer(spec, norm_eps=norm_eps, backend=self.backend)
+        self.in_projection = nn.Linear(hidden_size, sum(self.mixer.widths), bias=False)
+        self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
+
+    def forward(self, x_BTD: Tensor, *, state: Mamba1State | None = None, context: SequenceContext) -> Tensor:
+        """Return the outputs for a chunk."""
+        y_BTD: Tensor = self.output(self.mixer(self.in_projection(x_BTD), state=state, context=context))
+        return y_BTD
+
+    @torch.no_grad()
+    def step(self, x_BD: Tensor, state: Mamba1State) -> Tensor:
+        """Return the output for one token."""
+        y_BD: Tensor = self.output(self.mixer.step(self.in_projection(x_BD), state))
+        return y_BD
+
+    def make_state(self, request: StateRequest) -> Mamba1State:
+        """Return a state of zeros; it has one size for any number of tokens."""
+        return self.mixer.make_state(request)
+
+    def reads_residual(self) -> tuple[Tensor, ...]:
+        """Return the in-projection."""
+        return (self.in_projection.weight,)
+
+    def writes_residual(self) -> tuple[Tensor, ...]:
+        """Return the output projection."""
+        return (self.output.weight,)
+
+    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
+        """Draw every parameter."""
+        draw_reading(self.in_projection, generator=generator)
+        self.mixer.initialize(generator=generator)
+        draw_writing(self.output, generator=generator, depth=depth)

@@ -1,0 +1,1 @@
+"""State-space duality with one decay per head."""

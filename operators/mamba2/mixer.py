@@ -1,0 +1,118 @@
+"""Mamba2 between its projections: convolution, state space, skip, gated norm.
+
+Shared by the Mamba2 layer and the hybrid head, which project differently.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from operators.base import StateRequest
+from operators.context import Documents, SequenceContext
+from operators.convolution import ShortConvolution
+from operators.initialization import draw_step_bias, draw_uniform
+from operators.mamba2.chunked import chunked
+from operators.mamba2.reference import recurrent
+from operators.mamba2.state import Mamba2State
+from operators.norms import GatedRMSNorm
+from operators.recurrence import run
+from search_spaces.specs import Mamba2Spec
+
+
+class Mamba2Mixer(nn.Module):
+    """Everything of Mamba2 that is not a projection of the residual stream."""
+
+    def __init__(self, spec: Mamba2Spec, *, norm_eps: float, backend: str) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backend = backend
+        self.group_width = spec.num_groups * spec.state_size
+        self.conv = ShortConvolution(spec.inner_size + 2 * self.group_width, width=spec.conv_width, bias=True)
+        self.dt_bias = nn.Parameter(torch.empty(spec.num_heads))
+        self.A_log = nn.Parameter(torch.empty(spec.num_heads))
+        self.D = nn.Parameter(torch.empty(spec.num_heads))
+        num_groups = spec.num_groups if spec.grouped_norm else 1
+        self.norm = GatedRMSNorm(spec.inner_size, num_groups=num_groups, eps=norm_eps)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of z, of x, B and C together, and of dt that the projection must deliver side by side."""
+        return [self.spec.inner_size, self.spec.inner_size + 2 * self.group_width, self.spec.num_heads]
+
+    def initialize(self, *, generator: torch.Generator) -> None:
+        """Draw step sizes log-uniform in [0.001, 0.1] and decays uniform in [1, 16], as the paper's code does."""
+        self.conv.initialize(generator=generator)
+        draw_step_bias(self.dt_bias, generator=generator)
+        draw_uniform(self.A_log, generator=generator, low=1.0, high=16.0)
+        with torch.no_grad():
+            self.A_log.log_()
+            self.D.fill_(1.0)
+
+    def make_state(self, request: StateRequest) -> Mamba2State:
+        """Return a state of zeros."""
+        spec, batch, device = self.spec, request.batch_size, request.device
+        history = (batch, self.conv.history_tokens, self.widths[1])
+        carried = (batch, spec.num_heads, spec.head_dim, spec.state_size)
+        return Mamba2State(
+            history=torch.zeros(history, device=device, dtype=request.dtype),
+            carried=torch.zeros(carried, device=device, dtype=torch.float32),
+        )
+
+    def forward(self, zxbcdt_BTC: Tensor, *, state: Mamba2State | None, context: SequenceContext) -> Tensor:
+        """Return the gated and normalised outputs, [B, T, inner]."""
+        z_BTC, xbc_BTC, dt_BTH = torch.split(zxbcdt_BTC, self.widths, dim=-1)
+        y_BTC = run(self._mix, xbc_BTC, dt_BTH, memory=state, context=context)
+        normalized: Tensor = self.norm(y_BTC, z_BTC)
+        return normalized
+
+    def step(self, zxbcdt_BC: Tensor, state: Mamba2State) -> Tensor:
+        """Return the gated and normalised output for one token, [B, inner]."""
+        z_BC, xbc_BC, dt_BH = torch.split(zxbcdt_BC, self.widths, dim=-1)
+        x_BHP, B_BGN, C_BGN = self._split(self.conv.step(xbc_BC, state.history).float())
+        step_BH = F.softplus(dt_BH.float() + self.dt_bias.float())
+        decay_BH = torch.exp(-self.A_log.float().exp() * step_BH)
+        groups = (self.spec.num_groups, -1)
+        state_BGRPN = torch.unflatten(state.carried, 1, groups)
+        update_BGRP = torch.unflatten(x_BHP * step_BH[..., None], 1, groups)
+        state_BGRPN.mul_(torch.unflatten(decay_BH, 1, groups)[..., None, None])
+        state_BGRPN.addcmul_(update_BGRP[..., None], B_BGN[:, :, None, None, :])
+        y_BHP = (state_BGRPN.flatten(2, 3) @ C_BGN[..., None]).reshape_as(x_BHP)
+        y_BC = (y_BHP + self.D.float()[:, None] * x_BHP).flatten(1).to(z_BC.dtype)
+        normalized: Tensor = self.norm(y_BC, z_BC)
+        return normalized
+
+    def _split(self, xbc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, B, C = torch.split(xbc, [self.spec.inner_size, self.group_width, self.group_width], dim=-1)
+        groups = (self.spec.num_groups, self.spec.state_size)
+        return (
+            torch.unflatten(x, -1, (self.spec.num_heads, -1)),
+            torch.unflatten(B, -1, groups),
+            torch.unflatten(C, -1, groups),
+        )
+
+    def _mix(
+        self,
+        xbc_BTC: Tensor,
+        dt_BTH: Tensor,
+        *,
+        history: Tensor | None,
+        carried: Tensor | None,
+        documents: Documents | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return outputs, the convolution's history and the state after the last token."""
+        with torch.autocast(xbc_BTC.device.type, enabled=False):
+            dtype = torch.promote_types(xbc_BTC.dtype, torch.float32)
+            convolved_BTC, history = self.conv(xbc_BTC, history_BJC=history, documents=documents)
+            x_BTHP, B_BTGN, C_BTGN = self._split(convolved_BTC.to(dtype))
+            if carried is None:
+                carried = x_BTHP.new_zeros(*x_BTHP.shape[:1], *x_BTHP.shape[2:], self.spec.state_size)
+            step_BTH = F.softplus(dt_BTH.to(dtype) + self.dt_bias.to(dtype))
+            A_H = -self.A_log.to(dtype).exp()
+            if self.backend == "reference" and documents is None:
+                y_BTHP, carried = recurrent(x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype))
+            else:
+                y_BTHP, carried = chunked(
+                    x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype), documents=documents
+                )
+            y_BTHP = y_BTHP + self.D.to(dtype)[:, None] * x_BTHP
+            return y_BTHP.flatten(2).to(xbc_BTC.dtype), history, carried

@@ -1,0 +1,120 @@
+"""How a model is trained: steps, batches, optimizer, validation and where it runs. Not the model and not the text."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from proxies.errors import SettingsError
+from search_spaces.errors import SpecError, near_miss
+from search_spaces.strict import from_mapping
+
+TrainingDtype = Literal["auto", "float32", "bfloat16"]
+
+_COUNTS = ("steps", "batch_size", "sequence_tokens", "validation_sequences", "num_threads")
+_FRACTIONS = ("warmup_fraction", "final_learning_rate_fraction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """Settings of a training run; the defaults suit byte-level models of width 64 to 128 on a CPU core."""
+
+    steps: int = 300
+    batch_size: int = 2
+    """Sequences a step. Small batches win at equal wall time when runs are short."""
+
+    sequence_tokens: int = 256
+    learning_rate: float = 5e-3
+    """At the end of the warm-up."""
+
+    warmup_fraction: float = 0.05
+    """Share of the steps over which the learning rate rises linearly."""
+
+    final_learning_rate_fraction: float = 0.1
+    """Where the cosine ends, as a share of `learning_rate`."""
+
+    weight_decay: float = 0.1
+    """Of matrices only: never of embeddings, norms, biases and other vectors."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip_norm: float = 1.0
+    """Largest global norm of the gradients."""
+
+    validation_sequences: int = 64
+    """Of `sequence_tokens` each; fewer where the validation split holds fewer."""
+
+    validation_every: int | None = None
+    """Steps between validations; none means once, at the end."""
+
+    num_threads: int = 1
+    """CPU threads of torch."""
+
+    dtype: TrainingDtype = "auto"
+    """Arithmetic of the forward pass (parameters stay float32); auto is bfloat16 on GPUs that have it, else float32."""
+
+    device: str = "auto"
+    """A torch device; auto is the GPU where there is one, else the CPU."""
+
+    def __post_init__(self) -> None:
+        for name in (*_COUNTS, "validation_every"):
+            value = getattr(self, name)
+            if name == "validation_every" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise SettingsError(f"training.{name} must be a whole number of at least 1; got {value!r}.")
+        for name in ("learning_rate", "clip_norm"):
+            self._check(name, positive=True)
+        for name in ("weight_decay", *_FRACTIONS):
+            self._check(name, positive=False)
+        for name in _FRACTIONS:
+            if getattr(self, name) > 1:
+                raise SettingsError(f"training.{name} is a share and at most 1; got {getattr(self, name)!r}.")
+        betas = tuple(self.betas)
+        if len(betas) != 2 or not all(isinstance(beta, float) and 0 <= beta < 1 for beta in betas):
+            raise SettingsError(f"training.betas must be two numbers in [0, 1); got {self.betas!r}. Usual: 0.9, 0.95.")
+        object.__setattr__(self, "betas", betas)
+        if self.dtype not in get_args(TrainingDtype):
+            raise SettingsError(
+                f"training.dtype is unknown: {self.dtype!r}.{near_miss(str(self.dtype), get_args(TrainingDtype))}"
+            )
+        if not isinstance(self.device, str) or not self.device:
+            raise SettingsError(f"training.device must name a device, as in auto, cpu or cuda:0; got {self.device!r}.")
+
+    def _check(self, name: str, *, positive: bool) -> None:
+        value = getattr(self, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not is_number or value < 0 or (positive and value == 0):
+            bound = "positive" if positive else "zero or positive"
+            raise SettingsError(f"training.{name} must be a {bound} number; got {value!r}.")
+        object.__setattr__(self, name, float(value))
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps of rising learning rate, at least one."""
+        return max(1, round(self.warmup_fraction * self.steps))
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens predicted in one step."""
+        return self.batch_size * self.sequence_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens a run sees that does not diverge."""
+        return self.steps * self.tokens_per_step
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping that `from_dict` reads back unchanged."""
+        return {**asdict(self), "betas": list(self.betas)}
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> "TrainingSettings":
+        """Read what `to_dict` wrote; fields left out keep their default.
+
+        Raises:
+            SettingsError: an unknown field, naming the near miss, or a value out of range.
+        """
+        try:
+            return from_mapping(cls, mapping, where="training")
+        except SpecError as error:
+            raise SettingsError(str(error)) from error

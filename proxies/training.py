@@ -1,0 +1,123 @@
+"""The training loop of short runs: AdamW, warm-up and cosine, clipping, autocast, and a watch for divergence.
+
+One process and one device. Knows neither corpora nor architectures: batches come from a function of the step.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from proxies.divergence import Divergence, DivergenceWatch
+from proxies.optimizer import adamw, learning_rate
+from proxies.placement import autocast
+from proxies.result import CurvePoint
+from proxies.settings import TrainingSettings
+from proxies.validation import Validation
+
+__all__ = ["Report", "TrainingOutcome", "TrainingSettings", "train"]
+
+CHECK_EVERY: Final = 10
+"""Steps between looks at the losses: on a GPU each look waits for the device."""
+
+CURVE_POINTS: Final = 50
+"""A curve has about as many points at most, validations apart."""
+
+Report = Callable[[int, int, float], None]
+"""Called with steps done, steps in all, and the mean loss since the last call; what it raises ends the training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOutcome:
+    """How a training went."""
+
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    """Steps done, those of a divergence included."""
+
+    validation: Validation | None
+    """Of the trained model; none if it diverged or nothing was validated."""
+
+    divergence: Divergence | None
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], NDArray[np.int64]],
+    settings: TrainingSettings,
+    *,
+    validate: Callable[[], Validation] | None = None,
+    report: Report | None = None,
+) -> TrainingOutcome:
+    """Train a model in place on next-token prediction, on the device its parameters are on.
+
+    `batches(step)` gives [batch, sequence + 1] tokens for steps from 0. A divergence ends the run and is returned.
+    """
+    device = next(model.parameters()).device
+    optimizer = adamw(model, settings)
+    # Losses and norms stay on the device until they are looked at.
+    losses_S = torch.zeros(settings.steps, device=device)
+    norms_S = torch.zeros(settings.steps, device=device)
+    watch = DivergenceWatch()
+    curve: list[CurvePoint] = []
+    validation: Validation | None = None
+    num_checked = num_drawn = 0
+    curve_every = -(-settings.steps // CURVE_POINTS)
+    model.train()
+    for step in range(settings.steps):
+        tokens_BT = torch.from_numpy(batches(step)).to(device)
+        losses_S[step], norms_S[step] = _update(
+            model, tokens_BT, optimizer, learning_rate(settings, step=step), settings=settings
+        )
+        done = step + 1
+        is_last = done == settings.steps
+        is_validated = is_last or (settings.validation_every is not None and done % settings.validation_every == 0)
+        is_drawn = is_validated or done % curve_every == 0
+        if not is_drawn and done % CHECK_EVERY:
+            continue
+        losses, norms = losses_S[num_checked:done].tolist(), norms_S[num_checked:done].tolist()
+        num_checked = done
+        divergence = watch.observe(losses, norms)
+        if divergence is not None:
+            return TrainingOutcome(curve=tuple(curve), steps=done, validation=None, divergence=divergence)
+        if report is not None:
+            report(done, settings.steps, sum(losses) / len(losses))
+        if is_drawn:
+            if is_validated and validate is not None:
+                validation = validate()
+                if not math.isfinite(validation.perplexity):
+                    divergence = Divergence(step=done, reason=f"the validation loss is {validation.loss}")
+                    return TrainingOutcome(curve=tuple(curve), steps=done, validation=None, divergence=divergence)
+            curve.append(
+                CurvePoint(
+                    tokens=done * settings.tokens_per_step,
+                    loss=float(losses_S[num_drawn:done].mean()),
+                    validation_loss=validation.loss if is_validated and validation is not None else None,
+                )
+            )
+            num_drawn = done
+    return TrainingOutcome(curve=tuple(curve), steps=settings.steps, validation=validation, divergence=None)
+
+
+def _update(
+    model: nn.Module, tokens_BT: Tensor, optimizer: Optimizer, rate: float, *, settings: TrainingSettings
+) -> tuple[Tensor, Tensor]:
+    """Take one optimizer step; return the loss before it and the norm of its gradient before clipping."""
+    with autocast(settings.dtype, device=tokens_BT.device):
+        logits_BTV = model(tokens_BT[:, 1:])
+    loss = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), tokens_BT[:, 1:].flatten())
+    torch.autograd.backward(loss)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach(), norm

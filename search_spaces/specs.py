@@ -1,0 +1,327 @@
+"""One spec class per operator kind: every dimension of one residual layer `x + f(norm(x))`.
+
+A spec says what is computed, never how: layers and kernels live in `operators/`. The width of the residual stream is
+no part of a spec; `Architecture` holds it once for all operators.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal, get_args
+
+from search_spaces.errors import SpecError, near_miss
+
+Activation = Literal["swiglu", "relu2", "gelu"]
+
+
+def _check_positive(spec: object, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise SpecError(f"{type(spec).__name__}.{name} must be a positive integer; got {value!r}.")
+
+
+def _as_float(spec: object, name: str) -> None:
+    """Store a number as float, so that 10000 and 10000.0 are one fingerprint."""
+    value = getattr(spec, name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpecError(f"{type(spec).__name__}.{name} must be a number; got {value!r}.")
+    object.__setattr__(spec, name, float(value))
+
+
+def _check_flags(spec: object, *names: str) -> None:
+    for name in names:
+        if not isinstance(getattr(spec, name), bool):
+            raise SpecError(f"{type(spec).__name__}.{name} must be true or false; got {getattr(spec, name)!r}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RopeScaling:
+    """Llama-3 frequency scaling of rotary embeddings.
+
+    Frequencies whose wavelength exceeds `original_max_tokens / low_frequency_factor` are divided by `factor`; those
+    under `original_max_tokens / high_frequency_factor` are kept; between them the two are blended.
+    """
+
+    factor: float
+    low_frequency_factor: float = 1.0
+    high_frequency_factor: float = 4.0
+    original_max_tokens: int = 8192
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "low_frequency_factor", "high_frequency_factor"):
+            _as_float(self, name)
+        _check_positive(self, "original_max_tokens")
+        if self.factor < 1 or not 0 < self.low_frequency_factor < self.high_frequency_factor:
+            raise SpecError(
+                "RopeScaling needs factor >= 1 and 0 < low_frequency_factor < high_frequency_factor; got "
+                f"{self.factor}, {self.low_frequency_factor}, {self.high_frequency_factor}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionSpec:
+    """Softmax attention with grouped queries; sliding-window attention when `window` is set."""
+
+    kind: ClassVar[str] = "attention"
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    """Width of one query or key head."""
+
+    value_head_dim: int | None = None
+    """Width of one value head; none means `head_dim`. [HY] uses twice the key width."""
+
+    window: int | None = None
+    """Tokens a query sees, itself included; none means all. Meta tokens stay visible."""
+
+    rope_theta: float | None = None
+    """Base of the rotary frequencies; none means no position embedding."""
+
+    rotary_fraction: float = 1.0
+    """Leading share of each head that is rotated."""
+
+    rope_scaling: RopeScaling | None = None
+
+    qk_norm: bool = False
+    """RMS normalization of each query and key head before rotation."""
+
+    bias: bool = False
+    """Biases on the query, key and value projections (never on the output projection)."""
+
+    shares_kv_with: int | None = None
+    """Index of an earlier operator whose keys and values this one reads instead of its own."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "num_heads", "num_kv_heads", "head_dim")
+        for name in ("window", "value_head_dim"):
+            if getattr(self, name) is not None:
+                _check_positive(self, name)
+        if self.value_head_dim == self.head_dim:
+            object.__setattr__(self, "value_head_dim", None)
+        _check_flags(self, "qk_norm", "bias")
+        if self.num_heads % self.num_kv_heads:
+            divisors = [n for n in range(1, self.num_heads + 1) if self.num_heads % n == 0]
+            raise SpecError(
+                f"num_heads must be a multiple of num_kv_heads; got {self.num_heads} and {self.num_kv_heads}. "
+                f"Possible num_kv_heads: {', '.join(map(str, divisors))}."
+            )
+        if self.rope_theta is None and (self.rope_scaling is not None or self.rotary_fraction != 1.0):
+            raise SpecError("rope_scaling and rotary_fraction need rope_theta; got rope_theta none. Set rope_theta.")
+        if self.rope_theta is not None:
+            _as_float(self, "rope_theta")
+        _as_float(self, "rotary_fraction")
+        rotary_width = self.head_dim * self.rotary_fraction
+        if self.rope_theta is not None and (not 0 < self.rotary_fraction <= 1 or rotary_width % 2):
+            raise SpecError(
+                "rotary_fraction must lie in (0, 1] and rotate an even number of channels; got "
+                f"{self.rotary_fraction} of head_dim {self.head_dim} = {rotary_width:g} channels."
+            )
+        source = self.shares_kv_with
+        if source is not None and (not isinstance(source, int) or isinstance(source, bool) or source < 0):
+            raise SpecError(f"shares_kv_with must be the index of an earlier operator; got {self.shares_kv_with!r}.")
+
+    @property
+    def letter(self) -> str:
+        """`a` for full attention, `w` for a sliding window."""
+        return "a" if self.window is None else "w"
+
+    @property
+    def value_dim(self) -> int:
+        """Width of one value head."""
+        return self.head_dim if self.value_head_dim is None else self.value_head_dim
+
+    @property
+    def rotary_dim(self) -> int:
+        """Channels of each head that are rotated; 0 without rotary embeddings."""
+        return 0 if self.rope_theta is None else round(self.head_dim * self.rotary_fraction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mamba1Spec:
+    """Selective state space with one step size per channel."""
+
+    kind: ClassVar[str] = "mamba1"
+    letter: ClassVar[str] = "m1"
+
+    inner_size: int
+    state_size: int = 16
+    dt_rank: int
+    conv_width: int = 4
+    inner_norms: bool = False
+    """RMS normalization of dt, B and C after their projection, as in [HY]."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "inner_size", "state_size", "dt_rank", "conv_width")
+        _check_flags(self, "inner_norms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mamba2Spec:
+    """State-space duality: one decay per head, states of `head_dim` × `state_size`."""
+
+    kind: ClassVar[str] = "mamba2"
+    letter: ClassVar[str] = "m2"
+
+    num_heads: int
+    head_dim: int
+    state_size: int
+    num_groups: int = 1
+    """Heads of one group share B and C."""
+
+    conv_width: int = 4
+    grouped_norm: bool = True
+    """Gated RMS normalization per group (Nemotron-H), not over the whole inner width; one group makes them equal."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "num_heads", "head_dim", "state_size", "num_groups", "conv_width")
+        _check_flags(self, "grouped_norm")
+        if self.num_heads % self.num_groups:
+            raise SpecError(f"num_heads must be a multiple of num_groups; got {self.num_heads} and {self.num_groups}.")
+        if self.num_groups == 1:
+            object.__setattr__(self, "grouped_norm", True)
+
+    @property
+    def inner_size(self) -> int:
+        """Channels of the state-space branch, heads × head width; not tied to the model width."""
+        return self.num_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaNetSpec:
+    """Linear attention with the delta rule; short convolutions on q, k and v."""
+
+    kind: ClassVar[str] = "deltanet"
+    letter: ClassVar[str] = "d"
+
+    num_heads: int
+    head_dim: int
+    conv_width: int = 4
+    output_gate: bool = False
+    allow_negative_eigenvalues: bool = False
+    """β in (0, 2) instead of (0, 1)."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "num_heads", "head_dim", "conv_width")
+        _check_flags(self, "output_gate", "allow_negative_eigenvalues")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HybridHeadSpec:
+    """Attention and an SSM in parallel on one input, each normalised, then averaged [HY]."""
+
+    kind: ClassVar[str] = "hybrid_head"
+    letter: ClassVar[str] = "hh"
+
+    attention: AttentionSpec
+    ssm: Mamba1Spec | Mamba2Spec
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.attention, AttentionSpec) or not isinstance(self.ssm, Mamba1Spec | Mamba2Spec):
+            raise SpecError(
+                "A hybrid head needs an attention spec and a mamba1 or mamba2 spec; got "
+                f"{type(self.attention).__name__} and {type(self.ssm).__name__}."
+            )
+        attention_width = self.attention.num_heads * self.attention.value_dim
+        if attention_width != self.ssm.inner_size:
+            raise SpecError(
+                "Both branches of a hybrid head must have one width: attention gives num_heads × value width = "
+                f"{attention_width}, the SSM {self.ssm.inner_size}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FFNSpec:
+    """Channel mixer: gated (`swiglu`) or plain (`relu2`, `gelu`)."""
+
+    kind: ClassVar[str] = "ffn"
+    letter: ClassVar[str] = "f"
+
+    intermediate_size: int
+    activation: Activation = "swiglu"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "intermediate_size")
+        if self.activation not in get_args(Activation):
+            hint = near_miss(str(self.activation), get_args(Activation))
+            raise SpecError(f"FFNSpec.activation is unknown: {self.activation!r}.{hint}")
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether a second up-projection multiplies the activated one."""
+        return self.activation == "swiglu"
+
+
+OperatorSpec = AttentionSpec | Mamba1Spec | Mamba2Spec | DeltaNetSpec | HybridHeadSpec | FFNSpec
+
+SPEC_CLASSES: dict[str, type[OperatorSpec]] = {cls.kind: cls for cls in get_args(OperatorSpec)}
+"""Every operator kind by name."""
+
+
+def kind_of_letter(letter: str) -> str:
+    """Return the operator kind a letter of pattern notation stands for.
+
+    Raises:
+        SpecError: an unknown letter.
+    """
+    kinds = {"a": "attention", "w": "attention"}
+    for kind, cls in SPEC_CLASSES.items():
+        if cls is not AttentionSpec:
+            kinds[str(cls.letter)] = kind
+    if letter not in kinds:
+        raise SpecError(f"Unknown operator letter {letter!r}.{near_miss(letter, kinds)}")
+    return kinds[letter]
+
+
+def is_mixer(spec: OperatorSpec) -> bool:
+    """Whether the operator mixes tokens (everything but the FFN does)."""
+    return not isinstance(spec, FFNSpec)
+
+
+def kv_shape(spec: OperatorSpec) -> tuple[int, int, int] | None:
+    """Return KV heads, key width and value width, or none for an operator without attention."""
+    attention = spec.attention if isinstance(spec, HybridHeadSpec) else spec
+    if not isinstance(attention, AttentionSpec):
+        return None
+    return attention.num_kv_heads, attention.head_dim, attention.value_dim
+
+
+def kv_source(spec: OperatorSpec) -> int | None:
+    """Return the operator whose keys and values this one shares, or none."""
+    match spec:
+        case AttentionSpec():
+            return spec.shares_kv_with
+        case HybridHeadSpec():
+            return spec.attention.shares_kv_with
+        case _:
+            return None
+
+
+def with_attention(spec: OperatorSpec, change: Callable[[AttentionSpec], AttentionSpec]) -> OperatorSpec:
+    """Return the operator with its attention changed; an operator without attention as it is."""
+    match spec:
+        case AttentionSpec():
+            return change(spec)
+        case HybridHeadSpec():
+            return replace(spec, attention=change(spec.attention))
+        case _:
+            return spec
+
+
+def with_kv_source(spec: OperatorSpec, source: int | None) -> OperatorSpec:
+    """Return the operator reading the keys and values of operator `source`, or its own."""
+    if kv_source(spec) == source:
+        return spec
+    return with_attention(spec, lambda attention: replace(attention, shares_kv_with=source))
+
+
+def spec_to_dict(spec: OperatorSpec | RopeScaling, *, omit_defaults: bool = False) -> dict[str, object]:
+    """Return a JSON-ready mapping with `kind` first; optionally without fields at their default."""
+    result: dict[str, object] = {"kind": spec.kind} if not isinstance(spec, RopeScaling) else {}
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if omit_defaults and value == field.default:
+            continue
+        nested = isinstance(value, RopeScaling | AttentionSpec | Mamba1Spec | Mamba2Spec)
+        result[field.name] = spec_to_dict(value, omit_defaults=omit_defaults) if nested else value
+    return result

@@ -1,0 +1,47 @@
+import json
+from dataclasses import replace
+
+from latency.rows import as_timed, most_context, operator_key, operator_name
+from search_spaces import AttentionSpec, Dimensions, HybridHeadSpec, Mamba2Spec
+
+ATTENTION = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=32)
+
+
+def test_the_key_of_an_operator_leaves_out_defaults_and_sorts() -> None:
+    assert operator_key(ATTENTION) == '{"head_dim":32,"kind":"attention","num_heads":4,"num_kv_heads":2}'
+
+
+def test_which_operator_keys_are_shared_with_does_not_change_the_key_but_that_they_are_does() -> None:
+    first, second = (replace(ATTENTION, shares_kv_with=index) for index in (0, 4))
+    assert operator_key(first) == operator_key(second)
+    assert operator_key(first) != operator_key(ATTENTION)
+
+
+def test_sharing_inside_a_hybrid_head_is_a_flag_too() -> None:
+    ssm = Mamba2Spec(num_heads=4, head_dim=32, state_size=16)
+    keys = {
+        operator_key(HybridHeadSpec(attention=replace(ATTENTION, shares_kv_with=index), ssm=ssm)) for index in (0, 4)
+    }
+    assert len(keys) == 1
+    assert json.loads(keys.pop())["attention"]["shares_kv_with"] is True
+
+
+def test_every_letter_has_a_name_of_its_own() -> None:
+    dimensions = Dimensions()
+    names = [
+        operator_name(dimensions.operator(letter, hidden_size=256)) for letter in ("a", "w", "m1", "m2", "d", "hh", "f")
+    ]
+    assert names == ["attention", "sliding_window_attention", "mamba1", "mamba2", "deltanet", "hybrid_head", "ffn"]
+
+
+def test_a_window_is_timed_as_wide_as_its_tokens_and_the_meta_tokens_it_keeps() -> None:
+    windowed = replace(ATTENTION, window=64)
+    assert as_timed(windowed, num_meta_tokens=16) == replace(ATTENTION, window=80)
+    assert as_timed(windowed, num_meta_tokens=0) == windowed
+    assert as_timed(ATTENTION, num_meta_tokens=16) == ATTENTION
+
+
+def test_a_step_stops_growing_where_its_cache_does() -> None:
+    assert most_context(ATTENTION) is None
+    assert most_context(replace(ATTENTION, window=64)) == 64
+    assert most_context(Mamba2Spec(num_heads=4, head_dim=32, state_size=16)) == 0

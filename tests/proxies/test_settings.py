@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from proxies.errors import SettingsError
+from proxies.settings import TrainingSettings
+
+
+def test_settings_survive_json() -> None:
+    settings = TrainingSettings(steps=7, betas=(0.8, 0.9), validation_every=3, learning_rate=1)  # an integer on purpose
+    assert TrainingSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    assert TrainingSettings.from_dict({}) == TrainingSettings()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("steps", 0),
+        ("steps", 1.5),
+        ("steps", True),
+        ("batch_size", -2),
+        ("sequence_tokens", 0),
+        ("validation_sequences", 0),
+        ("validation_every", 0),
+        ("num_threads", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", "5e-3"),
+        ("warmup_fraction", 1.5),
+        ("warmup_fraction", -0.1),
+        ("final_learning_rate_fraction", 2.0),
+        ("weight_decay", -1.0),
+        ("clip_norm", 0.0),
+        ("betas", (0.9,)),
+        ("betas", (0.9, 1.0)),
+        ("dtype", "float8"),
+        ("device", ""),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=rf"training\.{field} .*got|training\.dtype is unknown: 'float8'") as caught:
+        TrainingSettings.from_dict({field: value})
+    assert caught.value.exit_code == 3
+
+
+def test_an_unknown_field_is_told_the_near_miss() -> None:
+    with pytest.raises(SettingsError, match=r"no field 'step'\. Did you mean 'steps'"):
+        TrainingSettings.from_dict({"step": 3})
+
+
+def test_tokens_are_counted() -> None:
+    settings = TrainingSettings(steps=10, batch_size=3, sequence_tokens=5)
+    assert (settings.tokens_per_step, settings.total_tokens) == (15, 150)
+    assert TrainingSettings(steps=3, warmup_fraction=0.0).warmup_steps == 1
