@@ -96,6 +96,8 @@ def create_app(
         },
         inputs={"ticks": Input("clock", "n_intervals")},
         state={"seen": State("revision", "data")},
+        # Dash drops an answer that a later tick has overtaken: without this, slow results would never be shown.
+        running=[(Output("clock", "disabled"), True, False)],
         prevent_initial_call=True,
     )
     def redraw(ticks: int | None, seen: str) -> dict[str, Any]:  # noqa: ARG001  # the tick is only the occasion
@@ -148,7 +150,7 @@ def _alarm(error: Exception) -> Any:
         "div",
         element("strong", "The results cannot be read."),
         element("p", f"{type(error).__name__}: {error}"),
-        element("p", "This page tries again by itself; until then it shows what it read last."),
+        element("p", "This page tries again by itself. Anything below was read before."),
         class_="alarm",
         role="alert",
     )

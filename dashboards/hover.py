@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards.frame import Results
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashboards.frame import Objective, Results
+from dashboards.selection import records
 from dashboards.text import count, hover_text, is_missing, number, whole
 
 
@@ -33,6 +38,27 @@ def describe(row: Mapping[str, Any], *, results: Results) -> str:
     if not is_missing(row["failure_message"]):
         lines.append(hover_text(row["failure_message"]))
     return "<br>".join(lines)
+
+
+def brief(rows: pd.DataFrame, *, y: Objective, x: Objective | None = None) -> dict[str, Any]:
+    """Return the trace attributes of a short hover: number and coordinates.
+
+    For marks so many that full descriptions would swell the page: the browser fills the words in.
+    """
+    lines = ["<b>#%{customdata}</b>", f"{hover_text(y.label)} %{{y:.4~g}} {hover_text(y.unit)}"]
+    if x is not None:
+        lines.append(f"{hover_text(x.label)} %{{x:.4~g}} {hover_text(x.unit)}")
+    return {"customdata": rows["number"].to_numpy(), "hovertemplate": "<br>".join(lines) + "<extra></extra>"}
+
+
+def full(rows: pd.DataFrame, *, results: Results) -> dict[str, Any]:
+    """Return the trace attributes of a hover that describes each candidate."""
+    return {"hovertext": [describe(row, results=results) for row in records(rows)], "hoverinfo": "text"}
+
+
+def compact(values: "pd.Series[float]") -> NDArray[np.float32]:
+    """Return coordinates in the form that takes least room in a page; seven digits are plenty for a picture."""
+    return values.to_numpy(dtype=np.float32)
 
 
 def ancestry(row: Mapping[str, Any]) -> str:

@@ -3,54 +3,49 @@
 Not the whole family tree: candidates that led to no frontier member are left as faint marks.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.frame import Results
-from dashboards.hover import describe
+from dashboards.frame import Objective, Results
+from dashboards.hover import brief, compact, full
 from dashboards.marks import SYMBOLS
-from dashboards.selection import evaluated, frontier, records
-from dashboards.text import is_missing
+from dashboards.selection import evaluated, frontier
 from dashboards.theme import new_figure, say_instead
-
-_Rows = list[dict[str, Any]]
 
 
 def lineage_figure(results: Results) -> go.Figure:
     """Draw the first objective over the order of evaluation, with lines from parents to children."""
     figure = new_figure(height=420)
     quality = results.objectives[0]
-    rows = [row | {"position": index + 1} for index, row in enumerate(records(evaluated(results)))]
-    drawn = {row["number"]: row for row in rows if row["status"] == "finished" and not is_missing(row[quality.column])}
-    members = [number for number in frontier(results)["number"].tolist() if number in drawn]
-    links = _links(members, drawn)
+    rows = evaluated(results)
+    rows = rows.assign(position=range(1, len(rows) + 1))
+    drawn = rows[(rows["status"] == "finished") & rows[quality.column].notna()].set_index("number", drop=False)
+    members = [number for number in frontier(results)["number"].tolist() if number in drawn.index]
+    born = drawn[drawn["parent"].isin(drawn.index)]
+    parents = dict(zip(born["number"].tolist(), born["parent"].astype(int).tolist(), strict=True))
+    links = _links(members, parents)
     if not links:
         return say_instead(figure, "No frontier candidate has a parent yet.")
+    _add_links(figure, links, drawn, quality)
     family = {number for link in links for number in link} | set(members)
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for parent, child in links:
-        x += [drawn[parent]["position"], drawn[child]["position"], None]
-        y += [drawn[parent][quality.column], drawn[child][quality.column], None]
-    figure.add_scatter(
-        x=x, y=y, mode="lines", line={"width": 1.6, "color": palette.ACCENT}, opacity=0.55, name="parent to child",
-        hoverinfo="skip",
-    )  # fmt: skip
-    groups = (
-        (
-            "other candidates",
-            [row for number, row in drawn.items() if number not in family],
-            "-open",
-            palette.FAINT,
-            6.5,
-        ),
-        ("ancestors", [drawn[number] for number in sorted(family - set(members))], "-open", palette.ACCENT, 9),
-        ("frontier", [drawn[number] for number in members], "", palette.ACCENT, 11),
+    others = drawn[~drawn.index.isin(family)]
+    ancestors = drawn[drawn.index.isin(family - set(members))]
+    _add_marks(
+        figure, others, quality, name="other candidates", size=6.5, color=palette.FAINT, **brief(others, y=quality)
     )
-    for name, group, suffix, colour, size in groups:
-        _add_marks(figure, group, name=name, suffix=suffix, colour=colour, size=size, results=results)
+    _add_marks(
+        figure, ancestors, quality, name="ancestors", size=9, color=palette.ACCENT, **full(ancestors, results=results)
+    )
+    best = drawn.loc[members]
+    _add_marks(
+        figure, best, quality, name="frontier", size=11, color=palette.ACCENT, suffix="",
+        mode="markers+text", text=[f"#{number}" for number in members], textposition="bottom center",
+        textfont={"size": 12, "color": palette.ACCENT}, cliponaxis=False, **full(best, results=results),
+    )  # fmt: skip
     figure.update_layout(
         margin={"l": 72, "r": 24, "t": 56, "b": 56},
         xaxis={"title": {"text": "Candidates evaluated"}},
@@ -59,42 +54,52 @@ def lineage_figure(results: Results) -> go.Figure:
     return figure
 
 
-def _links(members: list[int], drawn: dict[int, dict[str, Any]]) -> list[tuple[int, int]]:
+def _links(members: Collection[int], parents: Mapping[int, int]) -> list[tuple[int, int]]:
     """Return every (parent, child) on the way from the frontier back to where its lines began."""
     links: dict[tuple[int, int], None] = {}
     for member in members:
         child = member
-        while not is_missing(drawn[child]["parent"]):
-            parent = int(drawn[child]["parent"])
-            if parent not in drawn or (parent, child) in links:
-                break
-            links[(parent, child)] = None
-            child = parent
+        while child in parents and (parents[child], child) not in links:
+            links[(parents[child], child)] = None
+            child = parents[child]
     return list(links)
 
 
-def _add_marks(
-    figure: go.Figure, rows: _Rows, *, name: str, suffix: str, colour: str, size: float, results: Results
-) -> None:
-    if not rows:
-        return
-    quality = results.objectives[0]
-    is_frontier = name == "frontier"
+def _add_links(figure: go.Figure, links: list[tuple[int, int]], drawn: pd.DataFrame, quality: Objective) -> None:
+    places = dict(zip(drawn.index, zip(drawn["position"], drawn[quality.column], strict=True), strict=True))
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for parent, child in links:
+        x += [places[parent][0], places[child][0], None]
+        y += [places[parent][1], places[child][1], None]
     figure.add_scatter(
-        x=[row["position"] for row in rows],
-        y=[row[quality.column] for row in rows],
-        mode="markers+text" if is_frontier else "markers",
-        name=name,
-        text=[f"#{row['number']}" for row in rows] if is_frontier else None,
-        textposition="bottom center",
-        textfont={"size": 12, "color": palette.ACCENT},
-        cliponaxis=False,
-        marker={
-            "symbol": [SYMBOLS[row["origin"]] + suffix for row in rows],
-            "size": size,
-            "color": colour,
-            "line": {"width": 1.4, "color": palette.SURFACE if is_frontier else colour},
-        },
-        hovertext=[describe(row, results=results) for row in rows],
-        hoverinfo="text",
+        x=x,
+        y=y,
+        mode="lines",
+        line={"width": 1.6, "color": palette.ACCENT},
+        opacity=0.55,
+        name="parent to child",
+        hoverinfo="skip",
     )
+
+
+def _add_marks(
+    figure: go.Figure,
+    rows: pd.DataFrame,
+    quality: Objective,
+    *,
+    size: float,
+    color: str,
+    suffix: str = "-open",
+    **attributes: Any,
+) -> None:
+    if rows.empty:
+        return
+    marker = {
+        "symbol": [SYMBOLS[origin] + suffix for origin in rows["origin"]],
+        "size": size,
+        "color": color,
+        "line": {"width": 1.4, "color": color if suffix else palette.SURFACE},
+    }
+    shown = {"mode": "markers"} | attributes
+    figure.add_scatter(x=rows["position"].to_numpy(), y=compact(rows[quality.column]), marker=marker, **shown)

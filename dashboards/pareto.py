@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 
 from dashboards import palette
 from dashboards.frame import Objective, Results
-from dashboards.hover import describe
+from dashboards.hover import brief, compact, full
 from dashboards.marks import ORIGIN_GROUPS, SYMBOLS
-from dashboards.selection import candidates, frontier, records, with_status
+from dashboards.selection import candidates, frontier, with_status
 from dashboards.text import hover_text
 from dashboards.theme import new_figure, say_instead
 
@@ -21,6 +21,9 @@ STRIP_FROM = 0.9
 """Where the strip of candidates without a score begins, as a share of the height."""
 
 MAX_LABELS = 14
+
+MAX_DESCRIBED = 1000
+"""Dominated candidates of one origin that get a full description; more get a brief one, to keep the page small."""
 
 FARTHEST_LIMIT = 1.25
 """A limit beyond this multiple of the dearest candidate is left out: it would press the candidates into a corner."""
@@ -79,9 +82,10 @@ def _add_scored(figure: go.Figure, rows: pd.DataFrame, results: Results) -> None
         group = dominated[dominated["origin"].isin(origins)]
         if group.empty:
             continue
+        is_long = len(group) > MAX_DESCRIBED
         figure.add_scatter(
-            x=group[across.column].astype(float).tolist(),
-            y=group[up.column].astype(float).tolist(),
+            x=compact(group[across.column]),
+            y=compact(group[up.column]),
             mode="markers",
             name=label,
             legendgroup=label,
@@ -91,8 +95,7 @@ def _add_scored(figure: go.Figure, rows: pd.DataFrame, results: Results) -> None
                 "color": "#7d8995",
                 "line": {"width": 1.4},
             },
-            hovertext=[describe(row, results=results) for row in records(group)],
-            hoverinfo="text",
+            **(brief(group, y=up, x=across) if is_long else full(group, results=results)),
         )
 
 
@@ -139,8 +142,7 @@ def _add_frontier(figure: go.Figure, results: Results) -> None:
                 "color": palette.ACCENT,
                 "line": {"width": 1.5, "color": palette.SURFACE},
             },
-            hovertext=[describe(row, results=results) for row in records(group)],
-            hoverinfo="text",
+            **full(group, results=results),
         )
 
 
@@ -172,8 +174,7 @@ def _add_crosses(figure: go.Figure, rows: pd.DataFrame, results: Results, *, axi
         mode="markers",
         name=name,
         marker={"symbol": "line-ns-open", "size": 10, "color": palette.FAINT, "line": {"width": 2}},
-        hovertext=[describe(row, results=results) for row in records(rows)],
-        hoverinfo="text",
+        **full(rows, results=results),
     )
 
 
@@ -192,8 +193,7 @@ def _add_strip(figure: go.Figure, rows: pd.DataFrame, results: Results) -> None:
             mode="markers",
             name="failed",
             marker={"symbol": "x-thin-open", "size": 9, "color": palette.FAILURE, "line": {"width": 2}},
-            hovertext=[describe(row, results=results) for row in records(failed)],
-            hoverinfo="text",
+            **full(failed, results=results),
         )
     figure.update_layout(
         yaxis2={
@@ -279,8 +279,7 @@ def _single_objective(figure: go.Figure, results: Results) -> go.Figure:
             mode="markers",
             name=name,
             marker={"symbol": [SYMBOLS[origin] for origin in group["origin"]], "size": 9, "color": colour},
-            hovertext=[describe(row, results=results) for row in records(group)],
-            hoverinfo="text",
+            **full(group, results=results),
         )
     figure.update_xaxes(title={"text": "Order of finishing"})
     figure.update_yaxes(title={"text": only.title}, type="log" if only.log else "linear")

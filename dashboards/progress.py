@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from dashboards import palette
 from dashboards.frame import Objective, Results
-from dashboards.hover import describe
+from dashboards.hover import brief, compact
 from dashboards.marks import SYMBOLS
-from dashboards.selection import evaluated, is_evolved, records
+from dashboards.selection import evaluated, is_evolved
 from dashboards.theme import new_figure, say_instead
 
 
@@ -25,7 +25,7 @@ def progress_figure(results: Results) -> go.Figure:
     quality = results.objectives[0]
     _shade_halves(figure, rows, position)
     _add_hypervolume(figure, rows, position)
-    _add_best(figure, rows, position, quality, results)
+    _add_best(figure, rows, position, quality)
     figure.update_layout(
         showlegend=False,
         margin={"l": 72, "r": 24, "t": 34, "b": 56},
@@ -57,15 +57,13 @@ def _add_hypervolume(figure: go.Figure, rows: pd.DataFrame, position: "pd.Series
     )
 
 
-def _add_best(
-    figure: go.Figure, rows: pd.DataFrame, position: "pd.Series[int]", quality: Objective, results: Results
-) -> None:
+def _add_best(figure: go.Figure, rows: pd.DataFrame, position: "pd.Series[int]", quality: Objective) -> None:
     values = rows[quality.column].astype(float)
     finished = values.notna() & (rows["status"] == "finished")
     scored = rows[finished]
     figure.add_scatter(
-        x=position[finished].tolist(),
-        y=values[finished].tolist(),
+        x=position[finished].to_numpy(),
+        y=compact(values[finished]),
         yaxis="y2",
         mode="markers",
         name="candidate",
@@ -75,8 +73,7 @@ def _add_best(
             "color": palette.FAINT,
             "line": {"width": 1.3},
         },
-        hovertext=[describe(row, results=results) for row in records(scored)],
-        hoverinfo="text",
+        **brief(scored, y=quality),
     )
     figure.add_scatter(
         x=position[finished].tolist(),

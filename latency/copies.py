@@ -54,9 +54,8 @@ class OperatorCopy:
         for tensor in state.tensors():
             if tensor.is_floating_point():
                 tensor.normal_()
-            else:
-                tensor.fill_(context_tokens)
         self._states[context_tokens] = state
+        self.rewind(context_tokens)
 
     def prepare_prefill(self, tokens: int) -> None:
         """Make a state and a context for a prompt of `tokens` tokens."""
@@ -64,11 +63,17 @@ class OperatorCopy:
         self._contexts[tokens] = SequenceContext(start=0, key_values=self._shared_key_values(tokens))
 
     def step(self, x_BD: Tensor, *, context_tokens: int) -> Tensor:
-        """Return the output for one token behind `context_tokens` others.
+        """Return the output for one token behind `context_tokens` others; on a CPU, `rewind` comes before every repetition.
 
-        A cache that is full overwrites its oldest token, so that every repetition does the same work.
+        On a GPU a full cache overwrites its oldest token, so that every repetition does the same work.
         """
         return self.module.step(x_BD, self._states[context_tokens])
+
+    def rewind(self, context_tokens: int) -> None:
+        """Let the state hold `context_tokens` tokens again."""
+        for tensor in self._states[context_tokens].tensors():
+            if not tensor.is_floating_point():
+                tensor.fill_(context_tokens)
 
     def prefill(self, x_BTD: Tensor) -> Tensor:
         """Return the outputs for a prompt."""

@@ -38,6 +38,8 @@ WARMUP_STEPS = 8
 WARMUP_STEPS = 8
 PREFILL_WARMUPS = 0
 LEAST_SAMPLES = 5
+OVERHEAD_SHARE = 0.25
+"""The overhead is small, so it may be known less well."""
 
 PIECES = "pieces"
 """Part name of what is timed beside a whole step only to be taken off it."""
@@ -69,16 +71,17 @@ def measure_mix(
 
     Args:
         requests: what to time.
-        typical_depth: operators in the models that will be priced: whether their weights stay in the cache depends on it.
+        typical_depth: operators in the models that will be priced; whether their weights stay in the cache depends on
+            it.
         seconds_per_set: time to spend on each set of rows that is timed in one pass.
     """
     mix = _Mix(requests, typical_depth=typical_depth)
     spent_s = dict.fromkeys(mix.passes, 0.0)
     num_runs = dict.fromkeys(mix.passes, 0)
     while unfinished := [
-        timed for timed in spent_s if spent_s[timed] < seconds_per_set or num_runs[timed] <= LEAST_SAMPLES
+        timed for timed in spent_s if spent_s[timed] < timed.share * seconds_per_set or num_runs[timed] <= LEAST_SAMPLES
     ]:
-        timed = min(unfinished, key=lambda timed: spent_s[timed])
+        timed = min(unfinished, key=lambda timed: spent_s[timed] / timed.share)
         started = time.perf_counter()
         try:
             # The first run warms up: it allocates, and picks the kernels.
@@ -102,7 +105,11 @@ class _Pass:
     warmups: int
     """Repeats that are not counted."""
 
-    prepare: Callable[[], None] = lambda: None
+    share: float = 1.0
+    """Time to spend on the pass, over that of the others."""
+
+    prepare: Sequence[Callable[[], None]] = ()
+    """Called before every repeat, off the clock."""
 
 
 class _Mix:
@@ -129,10 +136,11 @@ class _Mix:
 
     def run(self, timed: _Pass, *, is_recorded: bool) -> None:
         """Run one pass; record one sample for every row it times."""
-        timed.prepare()
         spent_ns = dict.fromkeys((row for row, _ in timed.calls), 0)
         clock = time.perf_counter_ns
         for repeat in range(-timed.warmups, timed.repeats):
+            for prepare in timed.prepare:
+                prepare()
             stream = timed.start
             before = clock()
             for row, call in timed.calls:
@@ -226,12 +234,19 @@ class _Mix:
         num_contexts = max((len(alike) for alike, _ in operators), default=1 if fixed else 0)
         passes = []
         for turn in range(num_contexts):
-            calls: list[Call] = []
-            for alike, copies in _interleaved(operators):
-                request = alike[turn % len(alike)]
-                calls.append((request.key, partial(copies.step, context_tokens=request.context_tokens)))
+            stepped = [(alike[turn % len(alike)], copy) for alike, copy in _interleaved(operators)]
+            calls: list[Call] = [
+                (request.key, partial(copy.step, context_tokens=request.context_tokens)) for request, copy in stepped
+            ]
+            rewinds = [partial(copy.rewind, request.context_tokens) for request, copy in stepped]
             passes.append(
-                _Pass(calls=_around(calls, fixed), start=self._stream(), repeats=STEPS_PER_SAMPLE, warmups=WARMUP_STEPS)
+                _Pass(
+                    calls=_around(calls, fixed),
+                    start=self._stream(),
+                    repeats=STEPS_PER_SAMPLE,
+                    warmups=WARMUP_STEPS,
+                    prepare=rewinds,
+                )
             )
         return passes + [self._overhead_pass(keys, calls, start=self._stream()) for keys, calls in fixed]
 
@@ -257,7 +272,7 @@ class _Mix:
                     start=self._stream(tokens),
                     repeats=1,
                     warmups=0,
-                    prepare=partial(_reset, [copy for _, copy in copies], tokens),
+                    prepare=[partial(copy.reset_prefill, tokens) for _, copy in copies],
                 )
             )
             passes += [self._overhead_pass(keys, calls, start=self._stream()) for keys, calls in fixed]
@@ -271,6 +286,7 @@ class _Mix:
             start=start,
             repeats=STEPS_PER_SAMPLE,
             warmups=WARMUP_STEPS,
+            share=OVERHEAD_SHARE,
         )
 
 
@@ -301,8 +317,3 @@ def _keeping(part: Part) -> Callable[[Tensor], Tensor]:
         return stream
 
     return call
-
-
-def _reset(copies: Iterable[OperatorCopy], tokens: int) -> None:
-    for copy in copies:
-        copy.reset_prefill(tokens)

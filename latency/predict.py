@@ -140,7 +140,7 @@ def _fixed_curve(architecture: Architecture, workload: Workload, part: str, *, p
 
 def profile_command(architecture: Architecture, workload: Workload, *, device: str) -> str:
     """Return the command that measures every row a prediction of this architecture needs."""
-    words = ["nas", "latency", "profile", *_name(architecture), "--phase", workload.phase]
+    words = ["nas", "latency", "profile", "--arch", *_name(architecture), "--phase", workload.phase]
     for flag, value in (
         ("--batch-size", workload.batch_size),
         ("--prompt-tokens", workload.prompt_tokens),

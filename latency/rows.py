@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Final
 
 from latency.workload import Phase
-from search_spaces.architecture import spec_from_dict
 from search_spaces.specs import AttentionSpec, HybridHeadSpec, OperatorSpec, spec_to_dict
 
 OPERATOR_PART: Final = "operator"
@@ -42,9 +41,15 @@ class RowKey:
 
     def describe(self) -> str:
         """Return short words, such as `mamba2, width 256, decode, batch 1, float32`."""
-        name = operator_name(spec_from_dict(json.loads(self.operator))) if self.operator else self.part
         at = f" at {self.context_tokens} tokens" if self.context_tokens else ""
-        return f"{name}, width {self.hidden_size}, {self.phase}{at}, batch {self.batch_size}, {self.dtype}"
+        return f"{self._name}, width {self.hidden_size}, {self.phase}{at}, batch {self.batch_size}, {self.dtype}"
+
+    @property
+    def _name(self) -> str:
+        if not self.operator:
+            return self.part
+        content = json.loads(self.operator)
+        return _name_of(content["kind"], has_window=content.get("window") is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ class LatencyRow:
     """Why there is no time (the times are NaN then); empty for a measured row."""
 
     def describe(self) -> str:
-        """Return what was timed, in short words."""
+        """Return short words for what was timed."""
         return self.key.describe()
 
 
@@ -90,9 +95,11 @@ def _operator_key(spec: OperatorSpec) -> str:
 
 def operator_name(spec: OperatorSpec) -> str:
     """Return the name under which a breakdown adds up the operator."""
-    if isinstance(spec, AttentionSpec) and spec.window is not None:
-        return "sliding_window_attention"
-    return spec.kind
+    return _name_of(spec.kind, has_window=isinstance(spec, AttentionSpec) and spec.window is not None)
+
+
+def _name_of(kind: str, *, has_window: bool) -> str:
+    return "sliding_window_attention" if kind == AttentionSpec.kind and has_window else kind
 
 
 @lru_cache(maxsize=8192)

@@ -133,8 +133,6 @@ def resume(
     with RunLock(directory):
         prepared = prepare(config)
         _check_same_corpus(directory, prepared.corpus)
-        if config != before:
-            write_atomically(directory.config, config.to_yaml())
         repair = repair_journal(directory.journal)
         if repair is not None:
             observer.notice(str(repair))
@@ -176,6 +174,8 @@ def _search(
         }
 
     executor = _executor(config, evaluation)
+    # Only now, so that resources which cannot be had leave the run as it was.
+    write_atomically(directory.config, config.resolved().to_yaml())
     observer.begins(
         num_candidates=config.budget.evaluations,
         num_repeats=config.budget.repeats,

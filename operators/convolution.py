@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from operators.context import Documents
 from operators.initialization import draw_uniform
+from operators.precision import wide_dtype
 
 
 class ShortConvolution(nn.Module):
@@ -44,7 +45,7 @@ class ShortConvolution(nn.Module):
         if history_BJC is None:
             history_BJC = x_BTC.new_zeros(batch, self.history_tokens, channels)
         padded_BSC = torch.cat((history_BJC.to(x_BTC.dtype), x_BTC), dim=1)
-        dtype = torch.promote_types(x_BTC.dtype, torch.float32)
+        dtype = wide_dtype(x_BTC)
         wide_BSC, weight_CW = padded_BSC.to(dtype), self.weight.to(dtype)
         bias_C = None if self.bias is None else self.bias.to(dtype)
         if documents is None:
@@ -57,7 +58,7 @@ class ShortConvolution(nn.Module):
         """Return the output for one input and move the history on in place."""
         window_BWC = torch.cat((history_BJC, x_BC[:, None].to(history_BJC.dtype)), dim=1)
         history_BJC.copy_(window_BWC[:, 1:])
-        dtype = torch.promote_types(x_BC.dtype, torch.float32)
+        dtype = wide_dtype(x_BC)
         y_BC = (window_BWC.to(dtype) * self.weight.to(dtype).mT).sum(1)
         if self.bias is not None:
             y_BC = y_BC + self.bias.to(dtype)

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from operators.precision import wide
+
 
 def rms_normalize(x: Tensor, weight: Tensor, *, eps: float) -> Tensor:
     """Return x / rms(x) · weight over the last axis."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    normalized = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
-    return (normalized * weight.to(wide.dtype)).to(x.dtype)
+    wide_x = wide(x)
+    normalized = wide_x * torch.rsqrt(wide_x.square().mean(-1, keepdim=True) + eps)
+    return (normalized * weight.to(wide_x.dtype)).to(x.dtype)
 
 
 class RMSNorm(nn.Module):
@@ -39,7 +41,7 @@ class GatedRMSNorm(nn.Module):
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """Return the gated and normalised input, in the input's dtype."""
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        gated = torch.unflatten(wide * F.silu(gate.to(wide.dtype)), -1, (self.num_groups, -1))
+        wide_x = wide(x)
+        gated = torch.unflatten(wide_x * F.silu(gate.to(wide_x.dtype)), -1, (self.num_groups, -1))
         normalized = gated * torch.rsqrt(gated.square().mean(-1, keepdim=True) + self.eps)
-        return (normalized.flatten(-2) * self.weight.to(wide.dtype)).to(x.dtype)
+        return (normalized.flatten(-2) * self.weight.to(wide_x.dtype)).to(x.dtype)

@@ -111,7 +111,7 @@ def _update(
 ) -> tuple[Tensor, Tensor]:
     """Take one optimizer step; return the loss before it and the norm of its gradient before clipping."""
     with autocast(settings.dtype, device=tokens_BT.device):
-        logits_BTV = model(tokens_BT[:, 1:])
+        logits_BTV = model(tokens_BT[:, :-1])
     loss = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), tokens_BT[:, 1:].flatten())
     torch.autograd.backward(loss)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

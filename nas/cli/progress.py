@@ -85,7 +85,7 @@ class LineObserver:
 
     def notice(self, words: str) -> None:
         """Print it."""
-        self._console.print(words, markup=False)
+        self._console.print(words, markup=False, soft_wrap=True)
 
     def measuring(self, done: int, total: int, words: str) -> None:
         """Print now and then how far measuring is."""
@@ -115,7 +115,7 @@ class LineObserver:
 
     def _line(self, words: str) -> None:
         self._last_line = time.monotonic()
-        self._console.print(words, markup=False)
+        self._console.print(words, markup=False, soft_wrap=True)
 
 
 class BarObserver:
@@ -129,7 +129,7 @@ class BarObserver:
 
     def notice(self, words: str) -> None:
         """Print it above the bars."""
-        self._progress.console.print(words, markup=False)
+        self._progress.console.print(words, markup=False, soft_wrap=True)
 
     def measuring(self, done: int, total: int, words: str) -> None:
         """Move the bar of measuring."""

@@ -11,10 +11,11 @@ import numpy as np
 
 from nas.candidates import Candidate, History, Proposal, Record
 from nas.evolution.initialization import opening_proposal, random_proposal
+from nas.evolution.repair import largest_fitted
 from nas.evolution.selection import tournament
 from nas.evolution.strategy import Problem, Strategy, num_proposed, taken_fingerprints
 from nas.evolution.survival import youngest
-from nas.evolution.variation import mutated_proposal
+from nas.evolution.variation import offspring
 
 G = TypeVar("G", bound=Hashable)
 
@@ -42,15 +43,20 @@ class Aging(Strategy[G], Generic[G]):
         proposals: list[Proposal[G]] = []
         while len(proposals) < num:
             position = num_proposed(history, in_flight) + len(proposals)
-            child = opening_proposal(self.problem, position, taken, population_size=self.population_size, rng=rng)
+            child = self._opening(position, taken, rng=rng)
             if child is None:
                 parents = self._parents(position, history, in_flight, waits_for_proposals=bool(proposals))
                 if parents is None:
                     break
-                child = self._offspring(parents, taken, rng=rng)
+                child = self._child(parents, taken, rng=rng)
             taken.add(self.problem.fingerprint(child.genome))
             proposals.append(child)
         return proposals
+
+    def _opening(self, position: int, taken: set[str], *, rng: np.random.Generator) -> Proposal[G] | None:
+        return opening_proposal(
+            self.problem, position, taken, population_size=self.population_size, repair=largest_fitted, rng=rng
+        )
 
     def _parents(
         self, position: int, history: History[G], in_flight: Sequence[Candidate[G]], *, waits_for_proposals: bool
@@ -60,16 +66,17 @@ class Aging(Strategy[G], Generic[G]):
             [record.number for record in history if not record.is_repeat]
             + [candidate.number for candidate in in_flight if candidate.proposal.repeat_of is None]
         )
-        start = position - (position - self.population_size) % self.offspring_per_cycle
-        if start >= len(numbers):
+        first_child = max(self.population_size, len(self.problem.initial))
+        cycle_start = position - (position - first_child) % self.offspring_per_cycle
+        if cycle_start >= len(numbers):
             if in_flight or waits_for_proposals:
                 return None
             return youngest(history, size=self.population_size)
         # What this cycle's own children bring must not be seen before the next: they are proposed as if at once.
-        return youngest(history.before(numbers[start]), size=self.population_size)
+        return youngest(history.before(numbers[cycle_start]), size=self.population_size)
 
-    def _offspring(self, parents: Sequence[Record[G]], taken: set[str], *, rng: np.random.Generator) -> Proposal[G]:
+    def _child(self, parents: Sequence[Record[G]], taken: set[str], *, rng: np.random.Generator) -> Proposal[G]:
         if not parents:
-            return random_proposal(self.problem, taken, rng=rng)
+            return random_proposal(self.problem, taken, repair=largest_fitted, rng=rng)
         parent = tournament(parents, size=self.tournament_size, objective=self.problem.expensive[0], rng=rng)
-        return mutated_proposal(self.problem, parent, taken, rng=rng) or random_proposal(self.problem, taken, rng=rng)
+        return offspring(self.problem, parent, taken, repair=largest_fitted, rng=rng)

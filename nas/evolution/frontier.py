@@ -12,10 +12,11 @@ import numpy as np
 
 from nas.candidates import Candidate, History, Proposal, Record
 from nas.evolution.initialization import opening_proposal, random_proposal
+from nas.evolution.repair import kept_or_fitted
 from nas.evolution.selection import budget_tournament
 from nas.evolution.strategy import Problem, Strategy, num_proposed, taken_fingerprints
 from nas.evolution.survival import archive
-from nas.evolution.variation import mutated_proposal
+from nas.evolution.variation import offspring
 
 G = TypeVar("G", bound=Hashable)
 
@@ -48,11 +49,13 @@ class Frontier(Strategy[G], Generic[G]):
     def _next(
         self, position: int, parents: Sequence[Record[G]], taken: set[str], *, rng: np.random.Generator
     ) -> Proposal[G]:
-        opening = opening_proposal(self.problem, position, taken, population_size=self.population_size, rng=rng)
+        opening = opening_proposal(
+            self.problem, position, taken, population_size=self.population_size, repair=kept_or_fitted, rng=rng
+        )
         if opening is not None:
             return opening
         if not parents:
-            return random_proposal(self.problem, taken, rng=rng)
+            return random_proposal(self.problem, taken, repair=kept_or_fitted, rng=rng)
         parent = budget_tournament(
             parents,
             size=self.tournament_size,
@@ -60,4 +63,4 @@ class Frontier(Strategy[G], Generic[G]):
             budgeted=self.problem.objectives[1],
             rng=rng,
         )
-        return mutated_proposal(self.problem, parent, taken, rng=rng) or random_proposal(self.problem, taken, rng=rng)
+        return offspring(self.problem, parent, taken, repair=kept_or_fitted, rng=rng)

@@ -7,6 +7,7 @@ import numpy as np
 
 from nas.candidates import Proposal
 from nas.errors import InfeasibleError, SearchFailedError
+from nas.evolution.repair import Repair
 from nas.evolution.strategy import Problem
 from search_spaces import RepairingSpace
 
@@ -19,20 +20,14 @@ class ExhaustedError(SearchFailedError):
     """Nothing new is left to propose."""
 
 
-def repair(problem: Problem[G], genome: G) -> G | None:
-    """Return the genome, or the largest repaired one that meets the cheap constraints, or none.
-
-    Without such a constraint the genome stays as it is; a space that cannot repair keeps or drops it.
-    """
-    if not problem.cheap_constraints:
-        return genome
-    if isinstance(problem.space, RepairingSpace):
-        return problem.space.fit(genome, problem.meets_cheap_constraints)
-    return genome if problem.meets_cheap_constraints(genome) else None
-
-
 def opening_proposal(
-    problem: Problem[G], position: int, taken: set[str], *, population_size: int, rng: np.random.Generator
+    problem: Problem[G],
+    position: int,
+    taken: set[str],
+    *,
+    population_size: int,
+    repair: Repair,
+    rng: np.random.Generator,
 ) -> Proposal[G] | None:
     """Return proposal `position` of the initial population, or none once that is complete.
 
@@ -43,11 +38,11 @@ def opening_proposal(
         if problem.fingerprint(genome) not in taken:
             return Proposal(genome=genome, origin="seed")
     if position < max(population_size, len(problem.initial)):
-        return random_proposal(problem, taken, rng=rng)
+        return random_proposal(problem, taken, repair=repair, rng=rng)
     return None
 
 
-def random_proposal(problem: Problem[G], taken: set[str], *, rng: np.random.Generator) -> Proposal[G]:
+def random_proposal(problem: Problem[G], taken: set[str], *, repair: Repair, rng: np.random.Generator) -> Proposal[G]:
     """Return a random genome that is new and meets the cheap constraints.
 
     Raises:

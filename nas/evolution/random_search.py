@@ -8,6 +8,7 @@ import numpy as np
 
 from nas.candidates import Candidate, History, Proposal
 from nas.evolution.initialization import opening_proposal, random_proposal
+from nas.evolution.repair import kept_or_fitted
 from nas.evolution.strategy import Problem, Strategy, num_proposed, taken_fingerprints
 
 G = TypeVar("G", bound=Hashable)
@@ -27,7 +28,7 @@ class RandomSearch(Strategy[G], Generic[G]):
         taken = taken_fingerprints(history, in_flight)
         proposals: list[Proposal[G]] = []
         for position in range(proposed, proposed + num):
-            opening = opening_proposal(self.problem, position, taken, population_size=0, rng=rng)
-            proposals.append(opening or random_proposal(self.problem, taken, rng=rng))
+            opening = opening_proposal(self.problem, position, taken, population_size=0, repair=kept_or_fitted, rng=rng)
+            proposals.append(opening or random_proposal(self.problem, taken, repair=kept_or_fitted, rng=rng))
             taken.add(self.problem.fingerprint(proposals[-1].genome))
         return proposals

@@ -25,6 +25,6 @@ def budget_tournament(
     candidates lie there. Drawing it from the range of values instead, and the records before the budget, was worse than
     random search where few candidates are cheap.
     """
-    budget = pool[rng.integers(len(pool))].objectives[budgeted]
+    budget = pool[int(rng.integers(len(pool)))].objectives[budgeted]
     within = [record for record in pool if record.objectives[budgeted] <= budget]
     return tournament(within, size=size, objective=objective, rng=rng)

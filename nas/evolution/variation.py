@@ -6,7 +6,8 @@ from typing import TypeVar
 import numpy as np
 
 from nas.candidates import Proposal, Record
-from nas.evolution.initialization import repair
+from nas.evolution.initialization import random_proposal
+from nas.evolution.repair import Repair
 from nas.evolution.strategy import Problem
 
 G = TypeVar("G", bound=Hashable)
@@ -14,13 +15,16 @@ G = TypeVar("G", bound=Hashable)
 _TRIES = 30
 
 
-def mutated_proposal(
-    problem: Problem[G], parent: Record[G], taken: set[str], *, rng: np.random.Generator
-) -> Proposal[G] | None:
-    """Return a child of one mutation that is new and meets the cheap constraints, or none after many tries."""
+def offspring(
+    problem: Problem[G], parent: Record[G], taken: set[str], *, repair: Repair, rng: np.random.Generator
+) -> Proposal[G]:
+    """Return a child of one mutation that is new and meets the cheap constraints.
+
+    Where the neighbourhood of the parent is used up, a random genome takes the child's place.
+    """
     for _ in range(_TRIES):
         child, words = problem.space.mutate(parent.genome, rng=rng)
         repaired = repair(problem, child)
         if repaired is not None and problem.fingerprint(repaired) not in taken:
             return Proposal(genome=repaired, origin="mutation", parent=parent.number, mutation=words)
-    return None
+    return random_proposal(problem, taken, repair=repair, rng=rng)

@@ -68,20 +68,20 @@ class RayExecutor(Executor[G], Generic[G]):
         except BaseException:
             self.shutdown()
             raise
-        self._task: Any = ray.remote(_evaluate_remotely).options(
-            num_cpus=resources.num_cpus,
-            num_gpus=resources.num_gpus,
-            memory=resources.memory_bytes,
-            max_retries=resources.max_retries,
-            retry_exceptions=False,
-        )
+        self._task: Any = ray.remote(_evaluate_remotely)
+        self._options: dict[str, Any] = {
+            "num_cpus": resources.num_cpus,
+            "num_gpus": resources.num_gpus,
+            "memory": resources.memory_bytes,
+            "max_retries": resources.max_retries,
+            "retry_exceptions": False,
+        }
         self._numbers: dict[Any, int] = {}
 
     def submit(self, candidate: Candidate[G]) -> None:
         """Start a task for the candidate."""
-        reference = self._task.options(name=f"trial-{candidate.number}").remote(
-            self._evaluate_ref, candidate.genome, candidate.seed
-        )
+        task = self._task.options(name=f"trial-{candidate.number}", **self._options)
+        reference = task.remote(self._evaluate_ref, candidate.genome, candidate.seed)
         self._numbers[reference] = candidate.number
 
     def wait(self, *, timeout_s: float) -> list[tuple[int, Outcome]]:

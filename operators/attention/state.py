@@ -64,7 +64,13 @@ class KeyValueState(State):
         return torch.where(slot < self.num_meta_tokens, torch.where(slot <= last, slot, -1), in_ring)
 
     def append(self, k_BHK: Tensor, v_BHV: Tensor) -> None:
-        """Store one token without waiting for the device, and move on."""
+        """Store one token without waiting for the device, and move on.
+
+        Raises:
+            StateError: the cache is full; only a cache on the CPU is checked, the caller counts tokens on a device.
+        """
+        if self.position.device.type == "cpu":
+            self._require_room(int(self.position), 1)
         meta, position = self.num_meta_tokens, self.position
         ring_slot = meta + torch.remainder(position - meta, self._ring)
         slot_1 = torch.where(position < meta, position, ring_slot)[None]
@@ -79,11 +85,7 @@ class KeyValueState(State):
             StateError: the chunk does not fit.
         """
         tokens = k_BTHK.shape[1]
-        if start + tokens > self.max_tokens:
-            raise StateError(
-                f"A state made for max_tokens={self.max_tokens} cannot hold {start} + {tokens} tokens. "
-                "Make it with a larger max_tokens."
-            )
+        self._require_room(start, tokens)
         keys, values = k_BTHK.to(self.keys.dtype), v_BTHV.to(self.values.dtype)
         positions: Tensor | None = None
         if start:
@@ -91,19 +93,37 @@ class KeyValueState(State):
             keys = torch.cat((self.keys[:, self._slots(past)], keys), dim=1)
             values = torch.cat((self.values[:, self._slots(past)], values), dim=1)
             positions = torch.cat((past, torch.arange(start, start + tokens, device=past.device)))
-        new = torch.arange(start, start + tokens, device=k_BTHK.device)
-        kept = new[(new < self.num_meta_tokens) | (new >= start + tokens - self._ring)]
+        end = start + tokens
         with torch.no_grad():
-            self.keys[:, self._slots(kept)] = keys[:, kept - start - tokens]
-            self.values[:, self._slots(kept)] = values[:, kept - start - tokens]
+            self._store(keys[:, -tokens:], values[:, -tokens:], start=start, end=end)
             self.position.add_(tokens)
         return KeyValues(keys, values, positions)
 
+    def _store(self, k_BTHK: Tensor, v_BTHV: Tensor, *, start: int, end: int) -> None:
+        if end <= self.keys.shape[1]:
+            self.keys[:, start:end] = k_BTHK
+            self.values[:, start:end] = v_BTHV
+            return
+        first_kept = max(self.num_meta_tokens, end - self._ring, start)
+        kept = self._positions((start, min(self.num_meta_tokens, end)), (first_kept, end))
+        self.keys[:, self._slots(kept)] = k_BTHK[:, kept - start]
+        self.values[:, self._slots(kept)] = v_BTHV[:, kept - start]
+
+    def _require_room(self, start: int, tokens: int) -> None:
+        if start + tokens > self.max_tokens:
+            raise StateError(
+                f"A state made for max_tokens={self.max_tokens} cannot hold {start} + {tokens} tokens, meta tokens "
+                "included. Make it with a larger max_tokens."
+            )
+
     def _past(self, start: int, *, window: int | None) -> Tensor:
-        device = self.position.device
         num_meta = min(self.num_meta_tokens, start)
         first = num_meta if window is None else max(num_meta, start - window + 1)
-        return torch.cat((torch.arange(num_meta, device=device), torch.arange(first, start, device=device)))
+        return self._positions((0, num_meta), (first, start))
+
+    def _positions(self, *spans: tuple[int, int]) -> Tensor:
+        device = self.position.device
+        return torch.cat([torch.arange(first, max(first, end), device=device) for first, end in spans])
 
     def _slots(self, positions: Tensor) -> Tensor:
         meta = self.num_meta_tokens

@@ -14,6 +14,7 @@ from operators.deltanet.reference import recurrent
 from operators.deltanet.state import DeltaNetState
 from operators.initialization import draw_reading, draw_writing
 from operators.norms import RMSNorm
+from operators.precision import wide, wide_dtype, without_autocast
 from operators.recurrence import run
 from search_spaces.specs import DeltaNetSpec
 
@@ -45,10 +46,11 @@ class DeltaNet(Operator[DeltaNetState]):
         """Return the output for one token."""
         qkv_BC, beta_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
         q_BHK, k_BHK, v_BHV = self._heads(self.conv.step(qkv_BC, state.history).float())
-        recalled_BHV = (k_BHK[:, :, None] @ state.carried).squeeze(2)
-        error_BHV = self._strength(beta_BH)[..., None] * (v_BHV - recalled_BHV)
-        state.carried.addcmul_(k_BHK[..., None], error_BHV[:, :, None])
-        y_BHV = (q_BHK[:, :, None] @ state.carried).squeeze(2)
+        with without_autocast(k_BHK):
+            recalled_BHV = (k_BHK[:, :, None] @ state.carried).squeeze(2)
+            error_BHV = self._strength(beta_BH)[..., None] * (v_BHV - recalled_BHV)
+            state.carried.addcmul_(k_BHK[..., None], error_BHV[:, :, None])
+            y_BHV = (q_BHK[:, :, None] @ state.carried).squeeze(2)
         return self._finish(y_BHV.to(qkv_BC.dtype), gate)
 
     def make_state(self, request: StateRequest) -> DeltaNetState:
@@ -84,8 +86,8 @@ class DeltaNet(Operator[DeltaNetState]):
         documents: Documents | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolutions' history and the memory after the last token."""
-        with torch.autocast(qkv_BTC.device.type, enabled=False):
-            dtype = torch.promote_types(qkv_BTC.dtype, torch.float32)
+        with without_autocast(qkv_BTC):
+            dtype = wide_dtype(qkv_BTC)
             convolved_BTC, history = self.conv(qkv_BTC, history_BJC=history, documents=documents)
             heads = self._heads(convolved_BTC.to(dtype))
             if carried is None:
@@ -93,10 +95,8 @@ class DeltaNet(Operator[DeltaNetState]):
                     qkv_BTC.shape[0], self.spec.num_heads, self.spec.head_dim, self.spec.head_dim
                 )
             strength = self._strength(beta_BTH.to(dtype))
-            if self.backend == "reference" and documents is None:
-                y_BTHV, carried = recurrent(*heads, strength, state_BHKV=carried.to(dtype))
-            else:
-                y_BTHV, carried = chunked(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
+            scan = recurrent if self.backend == "reference" else chunked
+            y_BTHV, carried = scan(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
             return y_BTHV.to(qkv_BTC.dtype), history, carried
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,7 +104,7 @@ class DeltaNet(Operator[DeltaNetState]):
         return unit(q) * self.spec.head_dim**-0.5, unit(k), v
 
     def _strength(self, beta: Tensor) -> Tensor:
-        strength = beta.to(torch.promote_types(beta.dtype, torch.float32)).sigmoid()
+        strength = wide(beta).sigmoid()
         return 2 * strength if self.spec.allow_negative_eigenvalues else strength
 
     def _finish(self, y_HV: Tensor, gate: list[Tensor]) -> Tensor:

@@ -7,7 +7,13 @@ from operators.context import Documents
 
 
 def recurrent(
-    q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor, beta_BTH: Tensor, *, state_BHKV: Tensor, documents: Documents | None = None
+    q_BTHK: Tensor,
+    k_BTHK: Tensor,
+    v_BTHV: Tensor,
+    beta_BTH: Tensor,
+    *,
+    state_BHKV: Tensor,
+    documents: Documents | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ, o_t = S_tᵀ q_t one token at a time.
 

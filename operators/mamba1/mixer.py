@@ -15,6 +15,7 @@ from operators.mamba1.chunked import chunked
 from operators.mamba1.reference import recurrent
 from operators.mamba1.state import Mamba1State
 from operators.norms import RMSNorm
+from operators.precision import wide, wide_dtype, without_autocast
 from operators.recurrence import run
 from search_spaces.specs import Mamba1Spec
 
@@ -74,7 +75,8 @@ class Mamba1Mixer(nn.Module):
         dt_BI, B_BN, C_BN = self._select(x_BI.to(dtype))
         decay_BIN = torch.exp(dt_BI[..., None] * -self.A_log.float().exp())
         state.carried.mul_(decay_BIN).addcmul_((dt_BI * x_BI)[..., None], B_BN[:, None])
-        y_BI = (state.carried @ C_BN[..., None]).squeeze(-1) + self.D.float() * x_BI
+        with without_autocast(x_BI):
+            y_BI = (state.carried @ C_BN[..., None]).squeeze(-1) + self.D.float() * x_BI
         return y_BI.to(dtype) * F.silu(z_BI)
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,30 +84,27 @@ class Mamba1Mixer(nn.Module):
         parts = torch.split(self.selection(x), self.selection_widths, dim=-1)
         if self.selection_norms is not None:
             parts = tuple(norm(part) for norm, part in zip(self.selection_norms, parts, strict=True))
-        wide = torch.promote_types(x.dtype, torch.float32)
         # Without the bias: it belongs to the softplus, which runs in the wide dtype.
-        dt = F.linear(parts[0], self.dt.weight).to(wide) + self.dt.bias.to(wide)
-        return F.softplus(dt), parts[1].to(wide), parts[2].to(wide)
+        dtype = wide_dtype(parts[0])
+        dt = F.linear(parts[0], self.dt.weight).to(dtype) + self.dt.bias.to(dtype)
+        return F.softplus(dt), wide(parts[1]), wide(parts[2])
 
     def _mix(
         self, x_BTI: Tensor, *, history: Tensor | None, carried: Tensor | None, documents: Documents | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolution's history and the state after the last token."""
-        device = x_BTI.device.type
-        with torch.autocast(device, enabled=False):
+        with without_autocast(x_BTI):
             convolved_BTI, history = self.conv(x_BTI, history_BJC=history, documents=documents)
         selection = self._select(convolved_BTI.to(x_BTI.dtype))
-        with torch.autocast(device, enabled=False):
+        with without_autocast(x_BTI):
             dtype = convolved_BTI.dtype
             dt_BTI, B_BTN, C_BTN = (part.to(dtype) for part in selection)
             if carried is None:
                 carried = convolved_BTI.new_zeros(x_BTI.shape[0], self.spec.inner_size, self.spec.state_size)
             A_IN = -self.A_log.to(dtype).exp()
-            if self.backend == "reference" and documents is None:
-                y_BTI, carried = recurrent(convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype))
-            else:
-                y_BTI, carried = chunked(
-                    convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype), documents=documents
-                )
+            scan = recurrent if self.backend == "reference" else chunked
+            y_BTI, carried = scan(
+                convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype), documents=documents
+            )
             y_BTI = y_BTI + self.D.to(dtype) * convolved_BTI
             return y_BTI.to(x_BTI.dtype), history, carried

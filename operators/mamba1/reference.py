@@ -7,7 +7,14 @@ from operators.context import Documents
 
 
 def recurrent(
-    x_BTI: Tensor, dt_BTI: Tensor, A_IN: Tensor, B_BTN: Tensor, C_BTN: Tensor, *, state_BIN: Tensor, documents: Documents | None = None
+    x_BTI: Tensor,
+    dt_BTI: Tensor,
+    A_IN: Tensor,
+    B_BTN: Tensor,
+    C_BTN: Tensor,
+    *,
+    state_BIN: Tensor,
+    documents: Documents | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run h_t = exp(dt_t A) h_{t−1} + dt_t x_t B_tᵀ, y_t = h_t C_t one token at a time.
 

@@ -15,6 +15,7 @@ from operators.mamba2.chunked import chunked
 from operators.mamba2.reference import recurrent
 from operators.mamba2.state import Mamba2State
 from operators.norms import GatedRMSNorm
+from operators.precision import wide_dtype, without_autocast
 from operators.recurrence import run
 from search_spaces.specs import Mamba2Spec
 
@@ -76,7 +77,8 @@ class Mamba2Mixer(nn.Module):
         update_BGRP = torch.unflatten(x_BHP * step_BH[..., None], 1, groups)
         state_BGRPN.mul_(torch.unflatten(decay_BH, 1, groups)[..., None, None])
         state_BGRPN.addcmul_(update_BGRP[..., None], B_BGN[:, :, None, None, :])
-        y_BHP = (state_BGRPN.flatten(2, 3) @ C_BGN[..., None]).reshape_as(x_BHP)
+        with without_autocast(x_BHP):
+            y_BHP = (state_BGRPN.flatten(2, 3) @ C_BGN[..., None]).reshape_as(x_BHP)
         y_BC = (y_BHP + self.D.float()[:, None] * x_BHP).flatten(1).to(z_BC.dtype)
         normalized: Tensor = self.norm(y_BC, z_BC)
         return normalized
@@ -100,19 +102,17 @@ class Mamba2Mixer(nn.Module):
         documents: Documents | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolution's history and the state after the last token."""
-        with torch.autocast(xbc_BTC.device.type, enabled=False):
-            dtype = torch.promote_types(xbc_BTC.dtype, torch.float32)
+        with without_autocast(xbc_BTC):
+            dtype = wide_dtype(xbc_BTC)
             convolved_BTC, history = self.conv(xbc_BTC, history_BJC=history, documents=documents)
             x_BTHP, B_BTGN, C_BTGN = self._split(convolved_BTC.to(dtype))
             if carried is None:
                 carried = x_BTHP.new_zeros(*x_BTHP.shape[:1], *x_BTHP.shape[2:], self.spec.state_size)
             step_BTH = F.softplus(dt_BTH.to(dtype) + self.dt_bias.to(dtype))
             A_H = -self.A_log.to(dtype).exp()
-            if self.backend == "reference" and documents is None:
-                y_BTHP, carried = recurrent(x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype))
-            else:
-                y_BTHP, carried = chunked(
-                    x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype), documents=documents
-                )
+            scan = recurrent if self.backend == "reference" else chunked
+            y_BTHP, carried = scan(
+                x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype), documents=documents
+            )
             y_BTHP = y_BTHP + self.D.to(dtype)[:, None] * x_BTHP
             return y_BTHP.flatten(2).to(xbc_BTC.dtype), history, carried

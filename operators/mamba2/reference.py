@@ -10,7 +10,14 @@ from operators.context import Documents
 
 
 def recurrent(
-    x_BTHP: Tensor, dt_BTH: Tensor, A_H: Tensor, B_BTGN: Tensor, C_BTGN: Tensor, *, state_BHPN: Tensor, documents: Documents | None = None
+    x_BTHP: Tensor,
+    dt_BTH: Tensor,
+    A_H: Tensor,
+    B_BTGN: Tensor,
+    C_BTGN: Tensor,
+    *,
+    state_BHPN: Tensor,
+    documents: Documents | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run S_t = exp(dt_t A) S_{t−1} + dt_t x_t B_tᵀ, y_t = S_t C_t one token at a time.
 

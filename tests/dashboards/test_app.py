@@ -149,3 +149,10 @@ def test_every_figure_the_redraw_sends_reaches_a_graph_through_the_browser(resul
     (browser,) = [item for item in dependencies if item["clientside_function"] is not None]
     assert browser["clientside_function"] == {"namespace": "hybridnas", "function_name": "redraw"}
     assert browser["output"].strip(".").split("...") == [f"{name}.figure" for name in GRAPHS]
+
+
+def test_the_clock_stands_still_while_results_are_read(results):
+    _, client = open_app(Study(results))
+    dependencies = client.get("/_dash-dependencies").get_json()
+    (server,) = [item for item in dependencies if item["clientside_function"] is None]
+    assert server["running"]["running"]["clock.disabled"] is True

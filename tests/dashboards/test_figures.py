@@ -173,8 +173,8 @@ def test_lineage_links_every_frontier_candidate_to_its_finished_ancestors(result
     parents = results.trials.set_index("number")["parent"].dropna()
     finished = set(results.trials.loc[results.trials["status"] == "finished", "number"])
     linked = [member for member in frontier(results)["number"] if parents.get(member) in finished]
-    ends = set(zip(lines.x[1::3], lines.y[1::3], strict=True))
-    marks = dict(zip(members.text, zip(members.x, members.y, strict=True), strict=True))
+    ends = set(lines.x[1::3])
+    marks = dict(zip(members.text, members.x, strict=True))
     assert linked
     assert all(marks[f"#{member}"] in ends for member in linked)
     assert all(start < end for start, end in zip(lines.x[0::3], lines.x[1::3], strict=True))

@@ -30,8 +30,8 @@ def test_a_window_is_timed_up_to_its_width_only() -> None:
     assert asked([(64, WINDOWED)]) == [("prefill", 32), ("decode", 32), ("decode", 48)]
 
 
-def test_meta_tokens_count_as_context() -> None:
-    assert asked([(64, ATTENTION)], num_meta_tokens=8) == [("prefill", 40), ("decode", 40), ("decode", 72)]
+def test_meta_tokens_count_as_context_of_a_step_but_are_there_before_the_prompt() -> None:
+    assert asked([(64, ATTENTION)], num_meta_tokens=8) == [("prefill", 32), ("decode", 40), ("decode", 72)]
 
 
 def test_only_the_phase_that_counts_is_measured() -> None:

@@ -118,7 +118,7 @@ def test_what_is_unmeasured_is_named_with_the_command_that_measures_it(workload,
     assert "table of Model 9000" in message
     assert "attention, width 192, prefill at 32 tokens, batch 1, float32" in message
     assert message.endswith(
-        "nas latency profile '(a f)x2' --hidden-size 192 --vocab-size 256 --phase both --batch-size 1 "
+        "nas latency profile --arch '(a f)x2' --hidden-size 192 --vocab-size 256 --phase both --batch-size 1 "
         "--prompt-tokens 32 --generated-tokens 16 --dtype float32 --device cpu"
     )
     assert caught.value.exit_code == 4
@@ -126,7 +126,7 @@ def test_what_is_unmeasured_is_named_with_the_command_that_measures_it(workload,
 
 def test_dimensions_no_pattern_says_need_a_spec_file(workload, table) -> None:
     odd = Architecture(hidden_size=128, operators=(FFNSpec(intermediate_size=100),), vocab_size=256)
-    with pytest.raises(UnmeasuredError, match=r"nas latency profile ARCHITECTURE.yaml --phase both"):
+    with pytest.raises(UnmeasuredError, match=r"nas latency profile --arch ARCHITECTURE.yaml --phase both"):
         predict(odd, workload, table)
 
 

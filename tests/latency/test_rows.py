@@ -1,7 +1,7 @@
 import json
 from dataclasses import replace
 
-from latency.rows import as_timed, most_context, operator_key, operator_name
+from latency.rows import OPERATOR_PART, RowKey, as_timed, most_context, operator_key, operator_name
 from search_spaces import AttentionSpec, Dimensions, HybridHeadSpec, Mamba2Spec
 
 ATTENTION = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=32)
@@ -45,3 +45,18 @@ def test_a_step_stops_growing_where_its_cache_does() -> None:
     assert most_context(ATTENTION) is None
     assert most_context(replace(ATTENTION, window=64)) == 64
     assert most_context(Mamba2Spec(num_heads=4, head_dim=32, state_size=16)) == 0
+
+
+def test_a_key_describes_itself_by_name_width_phase_and_context() -> None:
+    key = RowKey(
+        part=OPERATOR_PART,
+        operator=operator_key(replace(ATTENTION, window=64, shares_kv_with=3)),
+        hidden_size=256,
+        phase="decode",
+        batch_size=1,
+        context_tokens=64,
+        dtype="float32",
+    )
+    assert key.describe() == "sliding_window_attention, width 256, decode at 64 tokens, batch 1, float32"
+    fixed = replace(key, part="head", operator="", context_tokens=0)
+    assert fixed.describe() == "head, width 256, decode, batch 1, float32"

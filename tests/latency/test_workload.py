@@ -63,6 +63,6 @@ def test_a_cache_that_barely_grows_needs_two_points_and_one_that_grows_much_need
     )
 
 
-def test_meta_tokens_lengthen_the_prefill() -> None:
-    assert Workload(phase="prefill", prompt_tokens=100).prefill_lengths(num_meta_tokens=28) == (128,)
-    assert Workload(phase="decode", prompt_tokens=100, generated_tokens=1).prefill_lengths() == ()
+def test_only_a_workload_with_a_prompt_phase_needs_prefill_times() -> None:
+    assert Workload(phase="prefill", prompt_tokens=100).prefill_lengths == (100,)
+    assert Workload(phase="decode", prompt_tokens=100, generated_tokens=1).prefill_lengths == ()

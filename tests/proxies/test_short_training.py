@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from operators.registry import REGISTRY
+from proxies import short_training as short_training_module
 from proxies.data import Corpus
 from proxies.errors import DataError, SettingsError
 from proxies.result import ProxyResult
@@ -56,6 +57,16 @@ def test_a_seed_reproduces_bit_for_bit_and_another_does_not(library: Corpus) -> 
     assert scores(proxy.evaluate(tiny("d f m2 f a f"), seed=5)) == scores(first)
     other = proxy.evaluate(tiny("d f m2 f a f"), seed=6)
     assert not {point.loss for point in other.curve} & {point.loss for point in first.curve}
+
+
+@pytest.mark.parametrize("fixed", ["HybridLM", "training_batch"])
+def test_a_seed_decides_both_the_weights_and_the_text(
+    fixed: str, library: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(short_training_module, fixed)
+    monkeypatch.setattr(short_training_module, fixed, lambda *args, **kwargs: original(*args, **{**kwargs, "seed": 0}))
+    proxy = ShortTraining(corpus=library, settings=replace(SETTINGS, steps=2))
+    assert proxy.evaluate(tiny("a"), seed=1).curve != proxy.evaluate(tiny("a"), seed=2).curve
 
 
 def test_the_global_random_state_is_left_alone(library: Corpus) -> None:

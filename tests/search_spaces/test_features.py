@@ -25,6 +25,7 @@ def test_the_features_say_what_their_names_say() -> None:
     assert [named(f"{third}_a", pattern) for third in ("early", "middle", "late")] == [2, 0, 0]
     assert [named(f"{third}_f", pattern) for third in ("early", "middle", "late")] == [1, 2, 1]
     assert named("late_d", pattern) == 2
+    assert [named(f"{third}_a", "a a a a") for third in ("early", "middle", "late")] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("name", reference_names())

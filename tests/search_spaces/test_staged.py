@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -70,6 +71,9 @@ def test_a_mutation_changes_exactly_one_factor(space: StagedSpace, seed: int) ->
     assert after.hidden_size == before.hidden_size
     if words.startswith("repeats "):
         assert {stage.block for stage in after.stages} <= {stage.block for stage in before.stages}
+        assert max(map(int, re.findall(r"\d+", words))) <= space.max_repeats
+        said = words.rpartition("→ ")[2].partition(", stage")[0]
+        assert tuple(int(count) for count in said.split(",") if count != "0") == after.repeats
         return
     (index,) = changed_blocks(before, after)
     assert words.startswith(f"stage {index + 1}: ")
@@ -163,6 +167,11 @@ def test_the_winners_lie_in_the_relaxed_space_and_not_in_the_papers() -> None:
 def test_what_breaks_a_limit_is_not_contained(outside: object) -> None:
     assert not PAPER.contains(outside)
     assert PAPER.contains(read("(w f m2 f)x7"))
+
+
+def test_a_stage_may_not_repeat_more_often_than_allowed() -> None:
+    assert tiny().contains(read("(a)x2 (m2)x2", hidden_size=64))
+    assert not tiny().contains(read("(a)x3 (m2)x1", hidden_size=64))
 
 
 def test_a_space_without_a_width_gene_samples_at_the_largest_width_and_keeps_it() -> None:

@@ -1,0 +1,218 @@
+"""What an architecture costs: parameters, floating-point operations, bytes of weights and of state. Needs no torch.
+
+All counts are exact but for FLOPs, which follow a convention: 2 for every multiply-add of matrix products (projections,
+head, attention scores and values, reading and updating recurrent states) and of short convolutions; norms, activations,
+softmax, decays and the embedding lookup count nothing.
+"""
+
+from typing import Final
+
+from search_spaces.architecture import Architecture
+from search_spaces.specs import (
+    AttentionSpec,
+    DeltaNetSpec,
+    FFNSpec,
+    HybridHeadSpec,
+    Mamba1Spec,
+    Mamba2Spec,
+    OperatorSpec,
+    kv_source,
+)
+
+RECURRENT_STATE_BYTES: Final = 4
+"""Recurrent states are float32 whatever the model's dtype."""
+
+
+def num_parameters(architecture: Architecture) -> int:
+    """Return every parameter: embedding, meta tokens, operators with their norms, final norm, untied head."""
+    width = architecture.hidden_size
+    matrices = 1 if architecture.tie_embeddings else 2
+    return num_non_embedding_parameters(architecture) + matrices * architecture.vocab_size * width
+
+
+def num_non_embedding_parameters(architecture: Architecture) -> int:
+    """Return the parameters without the embedding and without the head; meta tokens count."""
+    width = architecture.hidden_size
+    operators = sum(operator_parameters(spec, hidden_size=width) for spec in architecture.operators)
+    return operators + width + architecture.num_meta_tokens * width
+
+
+def operator_parameters(spec: OperatorSpec, *, hidden_size: int, is_kv_shared: bool = False) -> int:
+    """Return the parameters of one residual operator, the norm before it included.
+
+    Args:
+        spec: The operator.
+        hidden_size: Width of the residual stream.
+        is_kv_shared: Count it as if it shared another operator's keys and values, whatever the spec says.
+    """
+    return (
+        hidden_size
+        + _reading(spec, is_kv_shared) * hidden_size
+        + _inner(spec, is_kv_shared)
+        + _writing(spec) * hidden_size
+    )
+
+
+def flops_per_token(architecture: Architecture, *, context_tokens: int) -> int:
+    """Return the FLOPs of one forward token that has `context_tokens` tokens before it, meta tokens not counted."""
+    width, meta = architecture.hidden_size, architecture.num_meta_tokens
+    total = 2 * architecture.vocab_size * width
+    for spec in architecture.operators:
+        total += 2 * (_reading(spec, False) + _writing(spec)) * width
+        total += _inner_flops(spec, context_tokens=context_tokens, num_meta_tokens=meta)
+    return total
+
+
+def weight_bytes(architecture: Architecture, *, dtype_bytes: int) -> int:
+    """Return the bytes of all parameters in one dtype."""
+    return num_parameters(architecture) * dtype_bytes
+
+
+def state_bytes(architecture: Architecture, *, batch_size: int, context_tokens: int, dtype_bytes: int) -> int:
+    """Return the bytes of a state with room for `context_tokens` tokens a sequence behind the meta tokens.
+
+    Caches and convolution histories have the model's dtype; recurrent states are float32. A windowed operator keeps its
+    window and the meta tokens; one that shares keys and values keeps none, but its source keeps what it needs.
+    """
+    meta = architecture.num_meta_tokens
+    total = 0
+    for index, spec in enumerate(architecture.operators):
+        window = _cache_window(architecture, index)
+        slots = meta + (context_tokens if window is None else min(context_tokens, window))
+        total += _state_bytes(spec, slots=slots, dtype_bytes=dtype_bytes)
+    return batch_size * total
+
+
+def _reading(spec: OperatorSpec, is_kv_shared: bool) -> int:
+    """Return the channels projected from the residual stream."""
+    match spec:
+        case AttentionSpec():
+            return spec.num_heads * spec.head_dim + _own_kv_width(spec, is_kv_shared)
+        case Mamba1Spec():
+            return 2 * spec.inner_size
+        case Mamba2Spec():
+            return 2 * spec.inner_size + 2 * spec.num_groups * spec.state_size + spec.num_heads
+        case DeltaNetSpec():
+            inner = spec.num_heads * spec.head_dim
+            return (4 if spec.output_gate else 3) * inner + spec.num_heads
+        case HybridHeadSpec():
+            return _reading(spec.attention, is_kv_shared) + _reading(spec.ssm, False)
+        case FFNSpec():
+            return spec.intermediate_size * (2 if spec.is_gated else 1)
+
+
+def _writing(spec: OperatorSpec) -> int:
+    """Return the channels projected to the residual stream."""
+    match spec:
+        case AttentionSpec():
+            return spec.num_heads * spec.value_dim
+        case DeltaNetSpec():
+            return spec.num_heads * spec.head_dim
+        case HybridHeadSpec():
+            return spec.ssm.inner_size
+        case FFNSpec():
+            return spec.intermediate_size
+        case Mamba1Spec() | Mamba2Spec():
+            return spec.inner_size
+
+
+def _inner(spec: OperatorSpec, is_kv_shared: bool) -> int:
+    """Return the parameters between the projections: biases, norms, convolutions, state-space constants."""
+    match spec:
+        case AttentionSpec():
+            own = _own_kv_width(spec, is_kv_shared)
+            biases = spec.num_heads * spec.head_dim + own if spec.bias else 0
+            return biases + (spec.head_dim * (2 if own else 1) if spec.qk_norm else 0)
+        case Mamba1Spec():
+            selection = spec.dt_rank + 2 * spec.state_size
+            convolution = spec.inner_size * (spec.conv_width + 1)
+            constants = spec.inner_size * (selection + spec.dt_rank + 1 + spec.state_size + 1)
+            return convolution + constants + (selection if spec.inner_norms else 0)
+        case Mamba2Spec():
+            return _conv_channels(spec) * (spec.conv_width + 1) + 3 * spec.num_heads + spec.inner_size
+        case DeltaNetSpec():
+            return _conv_channels(spec) * spec.conv_width + spec.head_dim
+        case HybridHeadSpec():
+            own_norms = 2 if isinstance(spec.ssm, Mamba1Spec) else 1
+            return _inner(spec.attention, is_kv_shared) + _inner(spec.ssm, False) + own_norms * spec.ssm.inner_size
+        case FFNSpec():
+            return 0
+
+
+def _inner_flops(spec: OperatorSpec, *, context_tokens: int, num_meta_tokens: int) -> int:
+    match spec:
+        case AttentionSpec():
+            tokens = context_tokens + 1
+            seen = num_meta_tokens + (tokens if spec.window is None else min(tokens, spec.window))
+            return 2 * spec.num_heads * (spec.head_dim + spec.value_dim) * seen
+        case Mamba1Spec():
+            selection = 2 * spec.dt_rank + 2 * spec.state_size
+            return 2 * spec.inner_size * (spec.conv_width + selection + 2 * spec.state_size)
+        case Mamba2Spec():
+            return 2 * (_conv_channels(spec) * spec.conv_width + 2 * spec.inner_size * spec.state_size)
+        case DeltaNetSpec():
+            return 2 * (_conv_channels(spec) * spec.conv_width + 3 * spec.num_heads * spec.head_dim**2)
+        case HybridHeadSpec():
+            return sum(
+                _inner_flops(branch, context_tokens=context_tokens, num_meta_tokens=num_meta_tokens)
+                for branch in (spec.attention, spec.ssm)
+            )
+        case FFNSpec():
+            return 0
+
+
+def _state_bytes(spec: OperatorSpec, *, slots: int, dtype_bytes: int) -> int:
+    match spec:
+        case AttentionSpec():
+            return _own_kv_width(spec, False) * slots * dtype_bytes
+        case Mamba1Spec() | Mamba2Spec() | DeltaNetSpec():
+            history = _conv_channels(spec) * (spec.conv_width - 1) * dtype_bytes
+            return history + _recurrent_numbers(spec) * RECURRENT_STATE_BYTES
+        case HybridHeadSpec():
+            return sum(
+                _state_bytes(branch, slots=slots, dtype_bytes=dtype_bytes) for branch in (spec.attention, spec.ssm)
+            )
+        case FFNSpec():
+            return 0
+
+
+def _recurrent_numbers(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec) -> int:
+    if isinstance(spec, DeltaNetSpec):
+        return spec.num_heads * spec.head_dim**2
+    return spec.inner_size * spec.state_size
+
+
+def _conv_channels(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec) -> int:
+    match spec:
+        case Mamba1Spec():
+            return spec.inner_size
+        case Mamba2Spec():
+            return spec.inner_size + 2 * spec.num_groups * spec.state_size
+        case DeltaNetSpec():
+            return 3 * spec.num_heads * spec.head_dim
+
+
+def _own_kv_width(spec: AttentionSpec, is_kv_shared: bool) -> int:
+    if is_kv_shared or spec.shares_kv_with is not None:
+        return 0
+    return spec.num_kv_heads * (spec.head_dim + spec.value_dim)
+
+
+def _cache_window(architecture: Architecture, index: int) -> int | None:
+    """Return the tokens that the cache of an operator must keep, or none for all of them."""
+    windows = [
+        attention.window
+        for other, spec in enumerate(architecture.operators)
+        if (other == index or kv_source(spec) == index) and (attention := _attention(spec)) is not None
+    ]
+    return None if None in windows else max((window for window in windows if window is not None), default=None)
+
+
+def _attention(spec: OperatorSpec) -> AttentionSpec | None:
+    match spec:
+        case AttentionSpec():
+            return spec
+        case HybridHeadSpec():
+            return spec.attention
+        case _:
+            return None

@@ -1,0 +1,109 @@
+"""Who may import whom, read from the imports themselves, those inside functions included."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ROOMS = {
+    "search_spaces": set(),
+    "operators": {"search_spaces"},
+    "latency": {"search_spaces", "operators"},
+    "proxies": {"search_spaces", "operators"},
+    "dashboards": {"search_spaces"},
+    "nas": {"search_spaces", "operators", "latency", "proxies", "dashboards"},
+}
+
+ONLY_IN = {
+    "ray": {"nas"},
+    "optuna": {"nas"},
+    "pydantic": {"nas"},
+    "typer": {"nas"},
+    "rich": {"nas"},
+    "plotly": {"dashboards"},
+    "dash": {"dashboards"},
+    "torch": {"operators", "latency", "proxies"},
+    "pandas": {"latency", "dashboards", "nas"},
+}
+
+TORCH_FREE = (
+    "search_spaces",
+    "operators.cost",
+    "latency.plan",
+    "latency.predict",
+    "latency.table",
+    "latency.workload",
+    "dashboards.frame",
+    "nas.cli.main",
+)
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def files_of(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_the_rooms_below_it(room):
+    allowed = ROOMS[room] | {room}
+    for path in files_of(room):
+        forbidden = imported(path) & (set(ROOMS) | {"benchmarks", "tests"}) - allowed
+        assert not forbidden, f"{path.relative_to(ROOT)} imports {', '.join(forbidden)}"
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_known_only_to_its_rooms(library):
+    for room in set(ROOMS) - ONLY_IN[library]:
+        for path in files_of(room):
+            assert library not in imported(path), f"{path.relative_to(ROOT)} imports {library}"
+
+
+def test_only_the_study_and_the_journal_know_optuna():
+    knowing = {path.relative_to(ROOT).as_posix() for path in files_of("nas") if "optuna" in imported(path)}
+    assert knowing == {"nas/study.py"}
+
+
+def test_only_one_executor_knows_ray():
+    knowing = {path.relative_to(ROOT).as_posix() for path in files_of("nas") if "ray" in imported(path)}
+    assert knowing == {"nas/executors/ray_cluster.py"}
+
+
+def loaded_by(module: str) -> set[str]:
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_what_needs_no_torch_does_not_load_it(module):
+    assert not loaded_by(module) & {"torch", "ray", "optuna", "transformers"}
+
+
+@pytest.mark.parametrize("module", ["operators.model", "latency.measure", "proxies.short_training", "nas.latency_source"])
+def test_a_bare_gpu_machine_can_import_the_rooms_below_the_search(module):
+    assert not loaded_by(module) & {"pydantic", "ray", "optuna", "dash", "plotly"}
+
+
+def test_the_command_line_starts_without_heavy_packages():
+    heavy = {"torch", "ray", "optuna", "pandas", "pydantic", "plotly", "dash", "transformers"}
+    assert not loaded_by("nas.cli.main") & heavy
+
+
+def test_no_module_is_longer_than_600_lines():
+    for room in ROOMS:
+        for path in files_of(room):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 600, path
