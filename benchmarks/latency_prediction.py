@@ -1,17 +1,19 @@
 """How well the sum over a latency table predicts whole hybrids, end to end, on this machine's CPU.
 
 Random models of a small space run for real, prompt and generation, and their table is measured by the code behind
-`nas latency profile`; sweeps over the table and rounds of the models take turns, so that both meet the same machine. Says
-nothing about operators outside the space, and nothing about GPUs.
+`nas latency profile`; sweeps over the table and rounds of the models take turns, so that both meet the same machine.
+Says nothing about operators outside the space, and nothing about GPUs.
 """
 
 import argparse
+import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,6 +34,10 @@ Array = NDArray[np.float64]
 
 CLEAR_MARGIN = 0.1
 """Pairs whose measured latencies differ by more than this share count as clearly ordered."""
+
+MOST_MAPE = 8.0
+LEAST_SPEARMAN = 0.95
+LARGEST_DISAGREEMENT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +69,7 @@ def accuracy(*, predicted_ms: Array, measured_ms: Array) -> Accuracy:
         mape=float(np.abs(error).mean()),
         bias=float(error.mean()),
         p95=float(np.percentile(np.abs(error), 95)),
-        spearman=float(np.corrcoef(*ranks)[0, 1]),
+        spearman=float(np.corrcoef(ranks[0], ranks[1])[0, 1]),
         clear_pairs_ordered=100 * float(np.mean(ordered)),
     )
 
@@ -82,7 +88,11 @@ class RunningModel:
         self._prompt_BT = torch.randint(architecture.vocab_size, shape, generator=generator)
 
     def run_ms(self) -> tuple[float, float]:
-        """Run the workload; return the milliseconds of the prompt and of all generated tokens."""
+        """Run the workload; return the milliseconds of the prompt and of all generated tokens.
+
+        The prompt is run once before, off the clock: models take turns, and a model in use is not cold.
+        """
+        self._model.prefill(self._prompt_BT, self._state)
         self._model.reset_state(self._state)
         started = time.perf_counter()
         tokens_B = self._model.prefill(self._prompt_BT, self._state).argmax(-1)
@@ -116,58 +126,113 @@ def alternate(
             model.run_ms()
         for _ in range(rounds):
             tables.append(
-                profile(
-                    requests, device="cpu", num_threads=num_threads, num_sweeps=1, typical_depth=typical_depth
-                )
+                profile(requests, device="cpu", num_threads=num_threads, num_sweeps=1, typical_depth=typical_depth)
             )
             times_ms.append([model.run_ms() for model in models])
     return cast(Array, np.median(np.array(times_ms), axis=0)), pooled(tables)
 
 
+def largest_disagreement(architecture: Architecture, *, workload: Workload) -> float:
+    """Return how far a prompt and single steps are from one pass over all tokens, over the size of the logits."""
+    model = HybridLM(architecture, seed=0).eval()
+    tokens_BT = torch.randint(
+        architecture.vocab_size, (1, workload.max_tokens), generator=torch.Generator().manual_seed(0)
+    )
+    state = model.new_state(batch_size=1, max_tokens=workload.max_tokens, device="cpu", dtype=torch.float32)
+    with torch.inference_mode():
+        expected_BTV = model(tokens_BT)
+        found = [model.prefill(tokens_BT[:, : workload.prompt_tokens], state)]
+        found += [
+            model.step(tokens_BT[:, index], state) for index in range(workload.prompt_tokens, workload.max_tokens)
+        ]
+        error_BTV = torch.stack(found, dim=1) - expected_BTV[:, workload.prompt_tokens - 1 :]
+    return float(error_BTV.abs().max() / expected_BTV.abs().max())
+
+
+def draw(space: ArchitectureSpace[Any], *, count: int) -> list[Architecture]:
+    """Return distinct random architectures of a space, the same ones every time."""
+    rng = np.random.default_rng(0)
+    drawn: dict[str, Architecture] = {}
+    while len(drawn) < count:
+        architecture = space.decode(space.sample(rng=rng))
+        drawn.setdefault(architecture.fingerprint(), architecture)
+    return list(drawn.values())
+
+
+def measure(*, preset: str, num_models: int, rounds: int, num_threads: int) -> dict[str, Any]:
+    """Return the benchmark's document: figures and claims."""
+    workload = Workload(phase="both", prompt_tokens=128, generated_tokens=32)
+    space = load_preset(preset)
+    architectures = draw(space, count=num_models)
+    torch.set_num_threads(num_threads)
+    disagreement = largest_disagreement(architectures[0], workload=workload)
+    if disagreement > LARGEST_DISAGREEMENT:
+        raise SystemExit(f"Steps and a whole pass must agree before they are timed; they differ by {disagreement:.1e}.")
+    operators = list(space.distinct_operators())
+    widths = sorted({width for width, _ in operators})
+    requests = requests_for(operators, fixed=[(width, space.vocab_size) for width in widths], workload=workload)
+    measured_ms, table = alternate(
+        [RunningModel(architecture, workload=workload, seed=seed) for seed, architecture in enumerate(architectures)],
+        requests,
+        rounds=rounds,
+        num_threads=num_threads,
+        typical_depth=round(sum(architecture.depth for architecture in architectures) / num_models),
+    )
+    predictions = [predict(architecture, workload, table) for architecture in architectures]
+    predicted_ms = np.array([(prediction.prefill_ms, prediction.decode_ms) for prediction in predictions])
+    whole = accuracy(predicted_ms=predicted_ms.sum(1), measured_ms=measured_ms.sum(1))
+    figures = {"models": {"value": num_models, "unit": ""}, "rows measured": {"value": len(table), "unit": ""}}
+    for phase, found in (
+        ("prefill", accuracy(predicted_ms=predicted_ms[:, 0], measured_ms=measured_ms[:, 0])),
+        ("decode", accuracy(predicted_ms=predicted_ms[:, 1], measured_ms=measured_ms[:, 1])),
+        ("both", whole),
+    ):
+        for name, value in asdict(found).items():
+            unit = "" if name == "spearman" else "%"
+            figures[f"{phase} {name}"] = {"value": round(value, 3), "unit": unit}
+    return {
+        "benchmark": "latency_prediction",
+        "device": table.fingerprint.describe(),
+        "versions": {"torch": table.fingerprint.torch},
+        "figures": figures,
+        "claims": [
+            _claim("mean absolute error, prefill and decode, %", whole.mape, MOST_MAPE, holds=whole.mape <= MOST_MAPE),
+            _claim("Spearman correlation", whole.spearman, LEAST_SPEARMAN, holds=whole.spearman >= LEAST_SPEARMAN),
+        ],
+    }
+
+
+def _claim(claim: str, value: float, bound: float, *, holds: bool) -> dict[str, Any]:
+    return {"claim": claim, "value": round(value, 3), "bound": bound, "holds": holds}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 1 when a claim does not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency_prediction", description=__doc__)
+    parser.add_argument("--device", choices=["cpu"], default="cpu")
     parser.add_argument("--preset", default="quick-cpu", help="space the models are drawn from")
     parser.add_argument("--models", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--full", action="store_true", help="three times the rounds")
+    parser.add_argument("--json", action="store_true", help="one JSON document and nothing else")
     options = parser.parse_args(arguments)
-    workload = Workload(phase="both", prompt_tokens=128, generated_tokens=32)
-    space = cast("ArchitectureSpace[object]", load_preset(options.preset))
-    rng = np.random.default_rng(0)
-    drawn: dict[str, Architecture] = {}
-    while len(drawn) < options.models:
-        architecture = space.decode(space.sample(rng=rng))
-        drawn.setdefault(architecture.fingerprint(), architecture)
-    architectures = list(drawn.values())
-    operators = list(space.distinct_operators())
-    requests = requests_for(
-        operators, fixed=sorted({(width, space.vocab_size) for width, _ in operators}), workload=workload
-    )
-    torch.set_num_threads(options.threads)
-    measured_ms, table = alternate(
-        [RunningModel(architecture, workload=workload, seed=seed) for seed, architecture in enumerate(architectures)],
-        requests,
-        rounds=options.rounds,
+    document = measure(
+        preset=options.preset,
+        num_models=options.models,
+        rounds=options.rounds * (3 if options.full else 1),
         num_threads=options.threads,
-        typical_depth=round(np.mean([architecture.depth for architecture in architectures])),
     )
-    predictions = [predict(architecture, workload, table) for architecture in architectures]
-    pm = np.array([[p.prefill_ms, p.decode_ms] for p in predictions])
-    for name, p, m in (
-        ("prefill", pm[:, 0], measured_ms[:, 0]),
-        ("decode", pm[:, 1], measured_ms[:, 1]),
-        ("both", pm.sum(1), measured_ms.sum(1)),
-    ):
-        print(name, accuracy(predicted_ms=p, measured_ms=m))
-    from latency.rows import operator_name
-    for name, c in (("prefill", 0), ("decode", 1)):
-        e = pm[:, c] / measured_ms[:, c] - 1
-        for w in sorted({a.hidden_size for a in architectures}):
-            print(name, w, np.mean([x for x, a in zip(e, architectures) if a.hidden_size == w]).round(3), end=" ")
-        A = np.array([[sum(operator_name(s) == k for s in a.operators) / a.depth for k in ("attention", "mamba2", "deltanet", "ffn")] + [a.depth / 100] for a in architectures])
-        print("\n  fractions a m2 d f, depth/100:", np.linalg.lstsq(A, e, rcond=None)[0].round(2))
-    return 0
+    if options.json:
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        lines = [f"{name:32} {figure['value']:>10} {figure['unit']}" for name, figure in document["figures"].items()]
+        lines += [
+            f"{'holds' if claim['holds'] else 'FAILS'}: {claim['claim']}: {claim['value']} (bound {claim['bound']})"
+            for claim in document["claims"]
+        ]
+        sys.stdout.write("\n".join([f"{document['benchmark']} on {document['device']}", *lines]) + "\n")
+    return 0 if all(claim["holds"] for claim in document["claims"]) else 1
 
 
 if __name__ == "__main__":

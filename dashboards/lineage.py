@@ -35,7 +35,13 @@ def lineage_figure(results: Results) -> go.Figure:
     others = drawn[~drawn.index.isin(family)]
     ancestors = drawn[drawn.index.isin(family - set(members))]
     _add_marks(
-        figure, others, quality, name="other candidates", size=6.5, color=palette.FAINT, **brief(others, y=quality)
+        figure,
+        others,
+        quality,
+        name="other candidates",
+        size=6.5 if len(others) < 1000 else 4,
+        color=palette.FAINT,
+        **brief(others, y=quality),
     )
     _add_marks(
         figure, ancestors, quality, name="ancestors", size=9, color=palette.ACCENT, **full(ancestors, results=results)

@@ -20,8 +20,6 @@ from dashboards.theme import new_figure, say_instead
 STRIP_FROM = 0.9
 """Where the strip of candidates without a score begins, as a share of the height."""
 
-MAX_LABELS = 14
-
 MAX_DESCRIBED = 1000
 """Dominated candidates of one origin that get a full description; more get a brief one, to keep the page small."""
 
@@ -91,9 +89,10 @@ def _add_scored(figure: go.Figure, rows: pd.DataFrame, results: Results) -> None
             legendgroup=label,
             marker={
                 "symbol": f"{SYMBOLS[origins[0]]}-open",
-                "size": 9 if label == "evolved" else 8,
+                "size": 5 if is_long else 9 if label == "evolved" else 8,
                 "color": "#7d8995",
-                "line": {"width": 1.4},
+                "opacity": 0.5 if is_long else 1,
+                "line": {"width": 1 if is_long else 1.4},
             },
             **(brief(group, y=up, x=across) if is_long else full(group, results=results)),
         )
@@ -154,8 +153,7 @@ def _spaced_labels(x: list[float], y: list[float], numbers: list[int]) -> list[s
     last: tuple[float, float] | None = None
     for across, up, trial in zip(x, y, numbers, strict=True):
         place = ((across - min(x)) / width, (up - min(y)) / height)
-        is_clear = last is None or abs(place[0] - last[0]) > 0.045 or abs(place[1] - last[1]) > 0.06
-        if is_clear and sum(map(bool, labels)) < MAX_LABELS:
+        if last is None or abs(place[0] - last[0]) > 0.06 or abs(place[1] - last[1]) > 0.055:
             labels.append(f"#{trial}")
             last = place
         else:
@@ -256,10 +254,10 @@ def _add_limit(figure: go.Figure, across: Objective, results: Results) -> None:
     figure.add_annotation(
         text=f"limit {limit:g} {across.unit}".rstrip(),
         x=limit,
-        y=0.02,
-        yref="paper",
+        y=0.99,
+        yref="y domain",
         xanchor="left",
-        yanchor="bottom",
+        yanchor="top",
         xshift=4,
         showarrow=False,
         font={"size": 12, "color": palette.MUTED},

@@ -69,7 +69,7 @@ def _add_best(figure: go.Figure, rows: pd.DataFrame, position: "pd.Series[int]",
         name="candidate",
         marker={
             "symbol": [f"{SYMBOLS[origin]}-open" for origin in scored["origin"]],
-            "size": 6.5,
+            "size": 6.5 if len(scored) < 1000 else 4,
             "color": palette.FAINT,
             "line": {"width": 1.3},
         },
@@ -109,6 +109,8 @@ def _shade_halves(figure: go.Figure, rows: pd.DataFrame, position: "pd.Series[in
             line={"width": 0},
             layer="below",
         )
+        if right - left < 0.15 * len(rows):  # Too narrow for its name.
+            continue
         figure.add_annotation(
             text=label,
             x=(left + right) / 2,

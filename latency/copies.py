@@ -63,9 +63,10 @@ class OperatorCopy:
         self._contexts[tokens] = SequenceContext(start=0, key_values=self._shared_key_values(tokens))
 
     def step(self, x_BD: Tensor, *, context_tokens: int) -> Tensor:
-        """Return the output for one token behind `context_tokens` others; on a CPU, `rewind` comes before every repetition.
+        """Return the output for one token behind `context_tokens` others.
 
-        On a GPU a full cache overwrites its oldest token, so that every repetition does the same work.
+        On a CPU `rewind` comes before every repetition; on a GPU a full cache overwrites its oldest token, so that
+        every repetition does the same work.
         """
         return self.module.step(x_BD, self._states[context_tokens])
 

@@ -35,9 +35,7 @@ def random_input(tokens: int, hidden_size: int, *, seed: int = 3) -> Tensor:
 
 
 def state_for(operator: Operator[Any], *, tokens: int, meta: int = 0, dtype: torch.dtype = torch.float32) -> Any:
-    return operator.new_state(
-        batch_size=BATCH, max_tokens=tokens, device="cpu", dtype=dtype, num_meta_tokens=meta
-    )
+    return operator.new_state(batch_size=BATCH, max_tokens=tokens, device="cpu", dtype=dtype, num_meta_tokens=meta)
 
 
 def in_chunks(operator: Operator[Any], x_BTD: Tensor, sizes: tuple[int, ...], *, meta: int = 0) -> Tensor:
@@ -72,7 +70,12 @@ def test_every_registered_kind_is_under_this_contract(every_spec: dict[str, Oper
 @pytest.mark.parametrize("tokens", [1, 63, 65])
 @pytest.mark.parametrize("meta", [0, 3])
 def test_outputs_and_every_gradient_equal_a_float64_reference(
-    operator: Operator[Any], reference: Operator[Any], assert_close: CloseCheck, tokens: int, meta: int, hidden_size: int
+    operator: Operator[Any],
+    reference: Operator[Any],
+    assert_close: CloseCheck,
+    tokens: int,
+    meta: int,
+    hidden_size: int,
 ) -> None:
     x_BTD = random_input(tokens + meta, hidden_size)
     context = SequenceContext(num_meta_tokens=meta)

@@ -1,0 +1,75 @@
+import math
+
+import pytest
+
+from nas.candidates import Candidate, Evaluated, Proposal
+from nas.comparison import UnitBox, compare_halves, seed_noise
+
+
+def filled(toy, points, *, repeats=()):
+    """A study whose trials have these (origin, error, cost) and these repeats (number, error)."""
+    study = toy.study()
+    for number, (origin, error, cost) in enumerate(points):
+        genome = (number % 3, number // 3, 0, 0, 0, 0)
+        study.add(
+            Candidate(
+                number=number,
+                proposal=Proposal(genome=genome, origin=origin),
+                fingerprint=str(number),
+                seed=0,
+                cheap={"cost": cost},
+            )
+        )
+        study.finish(number, Evaluated(objectives={"error": error}))
+    for offset, (number, error) in enumerate(repeats):
+        candidate = toy.candidate(len(points) + offset, (0,) * 6, repeat_of=number)
+        study.add(candidate)
+        study.finish(candidate.number, Evaluated(objectives={"error": error}))
+    return study.history()
+
+
+def test_the_half_that_dominates_more_is_ahead(toy):
+    history = filled(toy, [("random", 8.0, 4.0), ("random", 4.0, 8.0), ("mutation", 4.0, 2.0), ("mutation", 2.0, 4.0)])
+    halves = compare_halves(history)
+    assert halves.num_each == 2
+    assert halves.evolved_hypervolume > halves.random_hypervolume
+    assert halves.difference == pytest.approx(halves.evolved_hypervolume - halves.random_hypervolume)
+    assert "ahead" in str(halves)
+    assert "seed noise was not measured" in str(halves)
+
+
+def test_a_half_that_fell_behind_is_said_to_be_behind(toy):
+    history = filled(toy, [("random", 2.0, 2.0), ("mutation", 4.0, 4.0)])
+    assert compare_halves(history).difference < 0
+    assert "behind" in str(compare_halves(history))
+
+
+def test_equal_numbers_are_compared(toy):
+    points = [("random", 8.0, 8.0)] * 2 + [("mutation", 16.0, 16.0), ("mutation", 4.0, 4.0), ("mutation", 2.0, 2.0)]
+    assert compare_halves(filled(toy, points)).num_each == 2
+
+
+def test_there_is_nothing_to_compare_before_both_halves_have_begun(toy):
+    assert compare_halves(filled(toy, [("random", 2.0, 2.0)])) is None
+    assert compare_halves(filled(toy, [])) is None
+
+
+def test_seed_noise_is_the_deviation_of_one_run(toy):
+    history = filled(toy, [("random", 4.0, 4.0), ("mutation", 2.0, 2.0)], repeats=[(0, 4.0 * math.exp(0.2)), (1, 2.0)])
+    assert seed_noise(history) == pytest.approx(math.sqrt(0.2**2 / 4))
+    halves = compare_halves(history)
+    assert halves.num_repeats == 2
+    assert 0 < halves.noise < 0.5
+
+
+def test_without_a_difference_between_seeds_there_is_no_noise(toy):
+    history = filled(toy, [("random", 4.0, 4.0), ("mutation", 2.0, 2.0)], repeats=[(0, 4.0)])
+    assert compare_halves(history).noise == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_box_spans_best_to_worst_and_a_margin():
+    box = UnitBox([(1.0, 8.0), (4.0, 2.0)])
+    (first, second) = box.place([(1.0, 8.0), (4.0, 2.0)])
+    assert first == pytest.approx((0.0, 1 / 1.05))
+    assert second == pytest.approx((1 / 1.05, 0.0))
+    assert 0 < box.hypervolume([(1.0, 8.0)]) < 1

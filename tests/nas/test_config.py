@@ -1,0 +1,142 @@
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.config import check_resumable, configuration_names, configuration_text, load_config, read_config
+from nas.errors import ConfigError
+from search_spaces.errors import SpecError
+
+MINIMAL = """\
+name: small
+space: quick-cpu
+latency:
+  workload:
+    phase: decode
+    generated_tokens: 8
+budget:
+  evaluations: 4
+"""
+
+
+def read(text, *overrides):
+    return read_config(text, where="my.yaml", overrides=overrides)
+
+
+@pytest.mark.parametrize("name", configuration_names())
+def test_every_configuration_that_ships_is_valid_and_survives_a_round_trip(name):
+    config = load_config(name)
+    assert read(config.to_yaml()) == config
+    resolved = config.resolved()
+    assert isinstance(resolved.space, dict)
+    assert read(resolved.to_yaml()) == resolved
+    assert resolved.load_space() == config.load_space()
+
+
+def test_defaults_are_written_out():
+    content = yaml.safe_load(read(MINIMAL).resolved().to_yaml())
+    assert content["proxy"]["training"]["learning_rate"] == 5e-3
+    assert content["space"]["space"] == "staged"
+    assert content["resources"]["executor"] == "ray"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("budget:", "budgets:", "line 7, unknown key 'budgets'. Did you mean 'budget'?"),
+        ("evaluations: 4", "evaluation: 4", "line 8, unknown key 'budget.evaluation'. Did you mean 'evaluations'?"),
+        ("phase: decode", "fase: decode", "line 5, unknown key 'latency.workload.fase'. Did you mean 'phase'?"),
+        ("generated_tokens: 8", "generated_tokens: many", "line 6, latency.workload.generated_tokens"),
+        ("evaluations: 4", "evaluations: 4.5", "line 8, budget.evaluations"),
+        (
+            "evaluations: 4",
+            "evaluations: 0",
+            "line 8, budget.evaluations: Input should be greater than or equal to 1; got 0",
+        ),
+        ("name: small\n", "", "name is missing. Add it."),
+        (
+            "phase: decode",
+            "phase: decod",
+            "line 5, latency.workload.phase: Input should be 'prefill', 'decode' or 'both'",
+        ),
+        ("space: quick-cpu", "space: quik-cpu", "Did you mean 'quick-cpu'?"),
+    ],
+)
+def test_an_error_names_the_line_the_value_and_the_near_miss(old, new, message):
+    assert old in MINIMAL
+    with pytest.raises((ConfigError, SpecError)) as error:
+        read(MINIMAL.replace(old, new))
+    assert "my.yaml" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_a_key_given_twice_fails_with_both_lines():
+    with pytest.raises(SpecError, match=r"my\.yaml, line 9: the key 'name' was given in line 1 already"):
+        read(MINIMAL + "name: again\n")
+
+
+def test_text_that_is_no_yaml_fails():
+    with pytest.raises(SpecError, match=r"my\.yaml must be YAML"):
+        read("name: [1,\n")
+
+
+def test_several_errors_are_told_at_once():
+    with pytest.raises(ConfigError) as error:
+        read(MINIMAL.replace("name:", "nam:").replace("evaluations", "evaluation"))
+    assert len(str(error.value).splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("strategy: {name: agin}\n", "Unknown strategy 'agin'. Did you mean 'aging'?"),
+        ("strategy: {name: random, population_size: 3}\n", "no setting 'population_size'. It takes none."),
+        ("strategy: {name: aging}\n", "got no constraints.latency_ms"),
+        ("constraints: {latency: 3}\n", "constraints cannot bound 'latency'. Did you mean 'latency_ms'?"),
+        ("resources: {cpus_per_candidate: 0}\n", "resources.cpus_per_candidate"),
+        ("proxy: {training: {learning_rate: -1}}\n", "learning_rate must be a positive number; got -1"),
+        ("proxy: {training: {step: 1}}\n", "Did you mean 'steps'?"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(addition, message):
+    with pytest.raises(ConfigError) as error:
+        read(MINIMAL + addition)
+    assert message in str(error.value)
+
+
+def test_overrides_are_yaml_and_checked_like_the_file():
+    config = read(MINIMAL, "budget.evaluations=7", "proxy.training.steps=12", "resources.address=auto")
+    assert (config.budget.evaluations, config.proxy.training.steps, config.resources.address) == (7, 12, "auto")
+    with pytest.raises(ConfigError, match=r"--set, unknown key 'budget\.evals'"):
+        read(MINIMAL, "budget.evals=7")
+    with pytest.raises(ConfigError, match=r"--set takes a\.b=value; got 'budget'"):
+        read(MINIMAL, "budget")
+    with pytest.raises(ConfigError, match="'name' holds a value, not a section"):
+        read(MINIMAL, "name.first=7")
+
+
+def test_on_resume_only_budget_and_resources_may_change():
+    before = read(MINIMAL)
+    check_resumable(before, read(MINIMAL, "budget.evaluations=9", "resources.executor=inprocess"))
+    with pytest.raises(ConfigError, match="another seed, constraints"):
+        check_resumable(before, read(MINIMAL, "seed=1", "constraints={latency_ms: 3}"))
+
+
+def test_a_configuration_that_is_not_there_names_those_that_ship():
+    with pytest.raises(ConfigError, match="Did you mean 'quick-cpu'"):
+        configuration_text("quick-cpus")
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_the_reader_fail_otherwise_than_by_an_error_of_ours(text):
+    with pytest.raises((ConfigError, SpecError)):
+        read(text)
+
+
+def test_the_schema_describes_every_section():
+    from nas.config import SearchConfig
+
+    schema = json.loads(json.dumps(SearchConfig.model_json_schema()))
+    assert {"space", "latency", "proxy", "strategy", "budget", "resources"} <= set(schema["properties"])
