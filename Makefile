@@ -13,7 +13,7 @@ demo: $(STAMP)
 
 ## test: the whole test suite
 test: $(STAMP)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 ## check: what CI runs: format, lint, types, tests
 check: lint types test

@@ -35,6 +35,9 @@ Array = NDArray[np.float64]
 CLEAR_MARGIN = 0.1
 """Pairs whose measured latencies differ by more than this share count as clearly ordered."""
 
+SECONDS_PER_SET = 0.1
+"""Less than a user's profile spends, since every round measures the table again."""
+
 MOST_MAPE = 8.0
 LEAST_SPEARMAN = 0.95
 LARGEST_DISAGREEMENT = 1e-3
@@ -92,6 +95,7 @@ class RunningModel:
 
         The prompt is run once before, off the clock: models take turns, and a model in use is not cold.
         """
+        self._model.reset_state(self._state)
         self._model.prefill(self._prompt_BT, self._state)
         self._model.reset_state(self._state)
         started = time.perf_counter()
@@ -126,7 +130,14 @@ def alternate(
             model.run_ms()
         for _ in range(rounds):
             tables.append(
-                profile(requests, device="cpu", num_threads=num_threads, num_sweeps=1, typical_depth=typical_depth)
+                profile(
+                    requests,
+                    device="cpu",
+                    num_threads=num_threads,
+                    num_sweeps=1,
+                    seconds_per_set=SECONDS_PER_SET,
+                    typical_depth=typical_depth,
+                )
             )
             times_ms.append([model.run_ms() for model in models])
     return cast(Array, np.median(np.array(times_ms), axis=0)), pooled(tables)
@@ -212,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu"], default="cpu")
     parser.add_argument("--preset", default="quick-cpu", help="space the models are drawn from")
     parser.add_argument("--models", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="three times the rounds")
     parser.add_argument("--json", action="store_true", help="one JSON document and nothing else")

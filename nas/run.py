@@ -100,15 +100,15 @@ class Run:
         corpus = environment["corpus"]
         packages = environment["packages"]
         return {
-            "Device": fingerprint.describe(),
-            "Workload": config.latency.workload.describe(),
-            "Latency": f"measured {fingerprint.date[:10]}; summed over operators and fixed parts",
-            "Strategy": f"{config.strategy.name}, seed {config.seed}",
-            "Proxy": (
+            "device": fingerprint.describe(),
+            "workload": config.latency.workload.describe(),
+            "latency": f"measured {fingerprint.date[:10]}; summed over operators and fixed parts",
+            "strategy": f"{config.strategy.name}, seed {config.seed}",
+            "proxy": (
                 f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "
                 f"learning rate {training.learning_rate:g}"
             ),
-            "Text": f"{config.proxy.corpus}, {config.proxy.tokenizer}, sha256 {corpus['sha256'][:12]}",
-            "Versions": ", ".join(f"{name} {packages[name]}" for name in ("hybridnas", "torch", "ray", "optuna")),
-            "Started": environment["date"],
+            "text": f"{config.proxy.corpus}, {config.proxy.tokenizer}, sha256 {corpus['sha256'][:12]}",
+            "versions": ", ".join(f"{name} {packages[name]}" for name in ("hybridnas", "torch", "ray", "optuna")),
+            "started": environment["date"],
         }

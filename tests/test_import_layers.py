@@ -93,7 +93,9 @@ def test_what_needs_no_torch_does_not_load_it(module):
     assert not loaded_by(module) & {"torch", "ray", "optuna", "transformers"}
 
 
-@pytest.mark.parametrize("module", ["operators.model", "latency.measure", "proxies.short_training", "nas.latency_source"])
+@pytest.mark.parametrize(
+    "module", ["operators.model", "latency.measure", "proxies.short_training", "nas.latency_source", "nas.doctor"]
+)
 def test_a_bare_gpu_machine_can_import_the_rooms_below_the_search(module):
     assert not loaded_by(module) & {"pydantic", "ray", "optuna", "dash", "plotly"}
 

@@ -16,11 +16,10 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run, finished or not."""
-    from dashboards.report import report_html
+    from dashboards.report import write_report
     from nas.run import Run
-    from nas.run_directory import write_atomically
 
     run = Run(directory)
     path = output or run.directory.report
-    write_atomically(path, report_html(run.results()))
+    write_report(run.results(), path)
     typer.echo(str(path))

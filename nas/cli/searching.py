@@ -10,7 +10,6 @@ from nas.cli.progress import make_observer
 from nas.config import SearchConfig
 from nas.interrupt import Interrupts
 from nas.run import Run
-from nas.run_directory import write_atomically
 from nas.search import resume, start
 
 INTERRUPTED_EXIT_CODE: Final = 75
@@ -68,10 +67,10 @@ def _say_interrupted(path: Path) -> None:
 
 
 def _show_end(run: Run) -> None:
-    from dashboards.report import report_html
+    from dashboards.report import write_report
 
     results = run.results()
-    write_atomically(run.directory.report, report_html(results))
+    write_report(results, run.directory.report)
     typer.echo(frontier_table(run))
     if results.comparison is not None:
         typer.echo(f"\n{results.comparison.sentence}")

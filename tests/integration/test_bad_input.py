@@ -1,0 +1,85 @@
+"""Whatever a user can do wrong: one clear error, its exit code, and nothing lost or left behind."""
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def refused(nas, *arguments, expect):
+    result = nas(*arguments, expect=expect)
+    assert result.stdout == ""
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "code", "words"),
+    [
+        ("budget.evaluatons=3", 3, "Did you mean 'evaluations'?"),
+        ("proxy.corpus=file:/nowhere/*.txt", 3, "/nowhere/*.txt"),
+        ("proxy.corpus=stdlb", 3, "stdlib"),
+        ("proxy.training.sequence_tokens=10000000", 3, "10000000"),
+        ("resources={executor: ray, address: '127.0.0.1:1'}", 4, "does not answer"),
+        ("latency.table=/nowhere.parquet", 4, "/nowhere.parquet"),
+        ("latency.workload.prompt_tokens=4096", 4, "nas latency profile"),
+        ("seeds=[nemotron-flash-1b]", 3, "does not lie in the space"),
+        ("seeds=[nemotron-flash-1]", 2, "Did you mean 'nemotron-flash-1b'?"),
+    ],
+)
+def test_a_search_that_cannot_begin_leaves_no_run_directory(nas, tmp_path, override, code, words):
+    message = refused(nas, "search", nas.config, "--run-dir", tmp_path / "run", "--set", override, expect=code)
+    assert words in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_corpus_is_refused(nas, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    corpus = f"proxy.corpus=file:{tmp_path}/empty.txt"
+    assert "empty" in refused(nas, "search", nas.config, "--run-dir", tmp_path / "run", "--set", corpus, expect=3)
+
+
+def test_a_budget_no_width_fits_names_the_smallest_that_would(nas, tmp_path):
+    command = ["search", nas.config, "--run-dir", tmp_path / "run", "--set", "constraints.latency_ms=0.001"]
+    message = refused(nas, *command, expect=3)
+    assert "latency_ms <= 0.001, while the smallest found in the space is" in message
+
+
+def test_a_run_directory_in_use_is_refused_and_kept(nas, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "new or empty" in refused(nas, "search", nas.config, "--run-dir", tmp_path, expect=5)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_is_no_run_is_refused_by_every_reader(nas, tmp_path):
+    for command in (
+        ["status"],
+        ["pareto"],
+        ["show"],
+        ["export", "-o", "x.yaml"],
+        ["report"],
+        ["resume"],
+        ["dashboard"],
+    ):
+        arguments = [command[0], tmp_path, *(["0"] if command == ["show"] else []), *command[1:]]
+        assert "not a run directory" in refused(nas, *arguments, expect=5)
+
+
+def test_a_pattern_with_an_unknown_letter_names_the_letters(nas, table):
+    command = ["latency", "predict", "d f q f", "--hidden-size", 64, "--table", table]
+    assert "unknown letter 'q'" in refused(nas, *command, expect=3)
+
+
+def test_usage_errors_end_with_2(nas):
+    assert nas("search", nas.config, expect=2).stderr.startswith("error: A search needs a folder")
+    nas("serch", expect=2)
+    nas("search", expect=2)
+
+
+def test_a_dry_run_says_the_cost_and_leaves_nothing(nas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = nas("search", nas.config, "--dry-run")
+    assert "8 candidates and 1 repeats" in result.stdout
+    assert "768 tokens each, 6,912 in all" in result.stdout
+    assert "0 to be measured" in result.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,133 @@
+import json
+
+import pytest
+import yaml
+
+from nas.run import Run
+from search_spaces import Architecture
+
+pytestmark = pytest.mark.slow
+
+
+def genomes(path):
+    history = Run(path).study.history()
+    return [(record.number, record.genome, record.objectives) for record in sorted(history, key=lambda r: r.number)]
+
+
+@pytest.fixture(scope="module")
+def finished(nas, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    result = nas("search", nas.config, "--run-dir", path)
+    return path, result
+
+
+def test_a_search_prints_the_frontier_and_the_comparison_on_standard_output(finished):
+    path, result = finished
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["trial", "latency", "ms", "perplexity", "bits/byte", "parameters", "width", "operators"]
+    assert "evolved candidates dominate" in result.stdout
+    assert str(path / "report.html") in result.stderr
+    assert "trained 9/9" in result.stderr
+
+
+def test_a_run_directory_holds_what_it_promises(finished):
+    path, _ = finished
+    names = {entry.name for entry in path.iterdir()}
+    assert {"config.yaml", "environment.json", "study.journal", "latency.parquet", "trials", "report.html"} <= names
+    environment = json.loads((path / "environment.json").read_text())
+    assert len(environment["corpus"]["sha256"]) == 64
+    assert environment["packages"]["torch"]
+    for record in Run(path).study.history():
+        folder = path / "trials" / str(record.number)
+        assert record.candidate.fingerprint in (folder / "log.txt").read_text()
+        assert (folder / "curve.csv").read_text().startswith("tokens,training_loss,validation_loss\n")
+
+
+def test_every_trial_has_a_trained_perplexity_and_a_priced_latency(finished):
+    path, _ = finished
+    run = Run(path)
+    history = run.study.history()
+    assert len(history) == 9
+    for record in history:
+        target = Architecture.from_dict(record.candidate.description["target"])
+        proxy = Architecture.from_dict(record.candidate.description["proxy"])
+        assert (target.vocab_size, proxy.vocab_size) == (300, 257)
+        assert 1 < record.objectives["perplexity"] < 400
+        assert record.objectives["latency_ms"] == pytest.approx(
+            sum(record.candidate.description["latency_by_operator"].values())
+        )
+        assert record.details["tokens_seen"] == 12 * 2 * 32
+    assert run.state == "finished"
+
+
+def test_the_same_seed_table_and_executor_propose_and_score_the_same(nas, finished, tmp_path):
+    nas("search", nas.config, "--run-dir", tmp_path / "again")
+    assert genomes(tmp_path / "again") == genomes(finished[0])
+
+
+def test_aging_keeps_every_candidate_within_the_budget(nas, finished, tmp_path):
+    median = sorted(objectives["latency_ms"] for _, _, objectives in genomes(finished[0]))[4]
+    settings = ["strategy.name=aging", f"constraints.latency_ms={median}", "strategy.offspring_per_cycle=2"]
+    nas("search", nas.config, "--run-dir", tmp_path / "aging", *(x for s in settings for x in ("--set", s)))
+    assert all(objectives["latency_ms"] <= median for _, _, objectives in genomes(tmp_path / "aging"))
+
+
+def test_status_pareto_show_export_and_report_agree(nas, finished, tmp_path):
+    path, _ = finished
+    status = json.loads(nas("status", path, "--json").stdout)
+    frontier = json.loads(nas("pareto", path, "--json").stdout)
+    assert status["state"] == "finished"
+    assert status["evaluations"] == {"ended": 8, "planned": 8}
+    assert status["frontier"] == [row["trial"] for row in frontier]
+    assert "8 of 8 ended" in nas("status", path).stdout
+    assert len(nas("pareto", path, "--csv").stdout.splitlines()) == len(frontier) + 1
+
+    best = json.loads(nas("show", path, "best", "--json").stdout)
+    assert best["trial"] == status["best"]["trial"]
+    assert best["fingerprint"] in nas("show", path, "best").stdout
+
+    nas("export", path, "--trial", "frontier", "-o", tmp_path / "winners")
+    assert len(list((tmp_path / "winners").iterdir())) == len(frontier)
+    nas("export", path, "--trial", "frontier", "-o", tmp_path / "winners", expect=5)
+    spec = tmp_path / "winners" / f"trial-{best['trial']}.yaml"
+    exported = Architecture.from_dict(yaml.safe_load(spec.read_text())["architecture"])
+    assert exported.fingerprint() == best["fingerprint"]
+    arguments = ["--phase", "both", "--prompt-tokens", 32, "--generated-tokens", 8, "--json"]
+    predicted = json.loads(nas("latency", "predict", spec, "--table", path / "latency.parquet", *arguments).stdout)
+    assert predicted["milliseconds"] == pytest.approx(best["objectives"]["latency_ms"])
+
+    nas("report", path, "-o", tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().lower().startswith("<!doctype html>")
+
+
+def test_resuming_with_a_larger_budget_goes_on_from_where_it_was(nas, tmp_path):
+    nas(
+        "search",
+        nas.config,
+        "--run-dir",
+        tmp_path / "run",
+        "--set",
+        "budget.evaluations=5",
+        "--set",
+        "budget.repeats=0",
+    )
+    before = genomes(tmp_path / "run")
+    nas("resume", tmp_path / "run", "--set", "budget.evaluations=7")
+    assert genomes(tmp_path / "run")[:5] == before
+    assert len(genomes(tmp_path / "run")) == 7
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["budget"]["evaluations"] == 7
+
+
+def test_searching_with_resume_starts_or_continues(nas, tmp_path):
+    command = ["search", nas.config, "--run-dir", tmp_path / "run", "--resume", "--set", "budget.evaluations=3"]
+    nas(*command, "--set", "budget.repeats=0")
+    assert "3 already done" in nas(*command, "--set", "budget.repeats=1").stderr
+    assert len(genomes(tmp_path / "run")) == 4
+
+
+def test_a_ray_search_finishes_and_leaves_the_same_kind_of_run(nas, tmp_path):
+    nas("search", nas.config, "--run-dir", tmp_path / "run", "--executor", "ray", "--set", "resources.max_parallel=2")
+    run = Run(tmp_path / "run")
+    assert run.state == "finished"
+    assert len(run.study.history().finished()) == 8
+    assert len({record.candidate.fingerprint for record in run.study.history().finished()}) == 8
