@@ -61,6 +61,8 @@ class Document:
     device: str
     versions: Mapping[str, str]
     figures: Mapping[str, Figure]
+    """By name; a name `subject: aspect` puts the aspects of a subject into one row."""
+
     claims: Sequence[Claim]
 
     @property
@@ -80,13 +82,12 @@ class Document:
 
     def to_text(self) -> str:
         """Return the tables a person reads."""
-        figures = [(name, f"{figure.value:.4g}", figure.unit) for name, figure in self.figures.items()]
         claims = [
             (claim.claim, f"{claim.value:.4g}", f"{claim.bound:.4g}", "holds" if claim.holds else "FAILS")
             for claim in self.claims
         ]
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        parts = [f"{self.benchmark} on {self.device}\n{versions}", _table(("figure", "value", "unit"), figures)]
+        parts = [f"{self.benchmark} on {self.device}\n{versions}", _figures_table(self.figures)]
         if claims:
             parts.append(_table(("claim", "value", "bound", ""), claims))
         return "\n\n".join(parts)
@@ -188,6 +189,18 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _figures_table(figures: Mapping[str, Figure]) -> str:
+    """Return one row for every subject; a figure called `subject: aspect` becomes a column of its row."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, figure in figures.items():
+        subject, _, aspect = name.rpartition(": ")
+        row = rows.setdefault(subject or name, {})
+        row[aspect if subject else "value"] = f"{figure.value:.4g} {figure.unit}".rstrip()
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    cells = [(subject, *(row.get(column, "") for column in columns)) for subject, row in rows.items()]
+    return _table(("figure", *columns), cells)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

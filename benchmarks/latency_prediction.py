@@ -5,13 +5,10 @@ Random models of a small space run for real, prompt and generation, and their ta
 Says nothing about operators outside the space, and nothing about GPUs.
 """
 
-import argparse
-import json
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, cast
 
@@ -19,6 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.document import (
+    Claim,
+    Document,
+    Figure,
+    IncorrectError,
+    Options,
+    describe_device,
+    main,
+    versions,
+)
 from latency.measure import profile
 from latency.plan import MeasurementRequest, requests_for
 from latency.predict import predict
@@ -31,6 +38,11 @@ from search_spaces.presets import load_preset
 from search_spaces.space import ArchitectureSpace
 
 Array = NDArray[np.float64]
+
+PRESET = "quick-cpu"
+NUM_MODELS = 40
+NUM_THREADS = 1
+ROUNDS = 12
 
 CLEAR_MARGIN = 0.1
 """Pairs whose measured latencies differ by more than this share count as clearly ordered."""
@@ -170,81 +182,58 @@ def draw(space: ArchitectureSpace[Any], *, count: int) -> list[Architecture]:
     return list(drawn.values())
 
 
-def measure(*, preset: str, num_models: int, rounds: int, num_threads: int) -> dict[str, Any]:
-    """Return the benchmark's document: figures and claims."""
+def benchmark(options: Options) -> Document:
+    """Measure a table and models in turns; compare."""
     workload = Workload(phase="both", prompt_tokens=128, generated_tokens=32)
-    space = load_preset(preset)
-    architectures = draw(space, count=num_models)
-    torch.set_num_threads(num_threads)
+    space = load_preset(PRESET)
+    architectures = draw(space, count=NUM_MODELS)
+    torch.set_num_threads(NUM_THREADS)
     disagreement = largest_disagreement(architectures[0], workload=workload)
     if disagreement > LARGEST_DISAGREEMENT:
-        raise SystemExit(f"Steps and a whole pass must agree before they are timed; they differ by {disagreement:.1e}.")
+        raise IncorrectError(
+            f"A prompt and single steps must give the logits of one pass, within {LARGEST_DISAGREEMENT:.0e} of the "
+            f"largest; they differ by {disagreement:.1e}. Run the tests of the operators."
+        )
     operators = list(space.distinct_operators())
     widths = sorted({width for width, _ in operators})
     requests = requests_for(operators, fixed=[(width, space.vocab_size) for width in widths], workload=workload)
     measured_ms, table = alternate(
         [RunningModel(architecture, workload=workload, seed=seed) for seed, architecture in enumerate(architectures)],
         requests,
-        rounds=rounds,
-        num_threads=num_threads,
-        typical_depth=round(sum(architecture.depth for architecture in architectures) / num_models),
+        rounds=ROUNDS * (3 if options.full else 1),
+        num_threads=NUM_THREADS,
+        typical_depth=round(sum(architecture.depth for architecture in architectures) / NUM_MODELS),
     )
     predictions = [predict(architecture, workload, table) for architecture in architectures]
     predicted_ms = np.array([(prediction.prefill_ms, prediction.decode_ms) for prediction in predictions])
     whole = accuracy(predicted_ms=predicted_ms.sum(1), measured_ms=measured_ms.sum(1))
-    figures = {"models": {"value": num_models, "unit": ""}, "rows measured": {"value": len(table), "unit": ""}}
+    figures = {
+        "models": Figure(value=NUM_MODELS, unit=""),
+        "rows measured": Figure(value=len(table), unit=""),
+    }
     for phase, found in (
         ("prefill", accuracy(predicted_ms=predicted_ms[:, 0], measured_ms=measured_ms[:, 0])),
         ("decode", accuracy(predicted_ms=predicted_ms[:, 1], measured_ms=measured_ms[:, 1])),
         ("both", whole),
     ):
-        for name, value in asdict(found).items():
-            unit = "" if name == "spearman" else "%"
-            figures[f"{phase} {name}"] = {"value": round(value, 3), "unit": unit}
-    return {
-        "benchmark": "latency_prediction",
-        "device": table.fingerprint.describe(),
-        "versions": {"torch": table.fingerprint.torch},
-        "figures": figures,
-        "claims": [
-            _claim("mean absolute error, prefill and decode, %", whole.mape, MOST_MAPE, holds=whole.mape <= MOST_MAPE),
-            _claim("Spearman correlation", whole.spearman, LEAST_SPEARMAN, holds=whole.spearman >= LEAST_SPEARMAN),
+        figures |= {
+            f"{phase}: mean absolute error": Figure(value=found.mape, unit="%"),
+            f"{phase}: mean signed error": Figure(value=found.bias, unit="%"),
+            f"{phase}: 95th percentile of the absolute error": Figure(value=found.p95, unit="%"),
+            f"{phase}: Spearman": Figure(value=found.spearman, unit=""),
+            f"{phase}: pairs over 10 % apart in the right order": Figure(value=found.clear_pairs_ordered, unit="%"),
+        }
+    return Document(
+        benchmark="latency_prediction",
+        device=describe_device("cpu", num_threads=NUM_THREADS),
+        versions=versions("torch"),
+        figures=figures,
+        claims=[
+            Claim.at_most("mean absolute error of prefill and decode, %", value=whole.mape, bound=MOST_MAPE),
+            Claim.at_least("Spearman of predicted and measured", value=whole.spearman, bound=LEAST_SPEARMAN),
         ],
-    }
-
-
-def _claim(claim: str, value: float, bound: float, *, holds: bool) -> dict[str, Any]:
-    return {"claim": claim, "value": round(value, 3), "bound": bound, "holds": holds}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; return 1 when a claim does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency_prediction", description=__doc__)
-    parser.add_argument("--device", choices=["cpu"], default="cpu")
-    parser.add_argument("--preset", default="quick-cpu", help="space the models are drawn from")
-    parser.add_argument("--models", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--full", action="store_true", help="three times the rounds")
-    parser.add_argument("--json", action="store_true", help="one JSON document and nothing else")
-    options = parser.parse_args(arguments)
-    document = measure(
-        preset=options.preset,
-        num_models=options.models,
-        rounds=options.rounds * (3 if options.full else 1),
-        num_threads=options.threads,
     )
-    if options.json:
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    else:
-        lines = [f"{name:32} {figure['value']:>10} {figure['unit']}" for name, figure in document["figures"].items()]
-        lines += [
-            f"{'holds' if claim['holds'] else 'FAILS'}: {claim['claim']}: {claim['value']} (bound {claim['bound']})"
-            for claim in document["claims"]
-        ]
-        sys.stdout.write("\n".join([f"{document['benchmark']} on {document['device']}", *lines]) + "\n")
-    return 0 if all(claim["holds"] for claim in document["claims"]) else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(benchmark, description="Accuracy of latencies predicted from a table, against whole models."))

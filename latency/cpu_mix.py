@@ -7,10 +7,9 @@ to any. Taking turns also spreads the noise of a shared machine evenly. A sample
 passes: a model adds up many calls and so meets their mean, outliers included, which a median of calls would leave out.
 """
 
-import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from latency.copies import TORCH_DTYPES, OperatorCopy
+from latency.cpu_clock import Call, TimedPass, take_turns
 from latency.fixed import FixedCalls, FixedParts, Part
 from latency.plan import MeasurementRequest
 from latency.rows import OVERHEAD, RowKey, operator_key
@@ -30,22 +30,15 @@ TYPICAL_DEPTH = 12
 MOST_SPECS = 16
 """Distinct operators in one mix."""
 
-
 STEPS_PER_SAMPLE = 16
 WARMUP_STEPS = 8
 """A step right after other work is up to twice as slow as those that follow it; a generation is made of the latter."""
 
-WARMUP_STEPS = 8
-PREFILL_WARMUPS = 0
-LEAST_SAMPLES = 5
 OVERHEAD_SHARE = 0.25
 """The overhead is small, so it may be known less well."""
 
 PIECES = "pieces"
 """Part name of what is timed beside a whole step only to be taken off it."""
-
-Call = tuple[RowKey, Callable[[Tensor], Tensor]]
-"""The row that a call is charged to, and the call: it takes the stream and returns it."""
 
 
 def mixes(requests: Iterable[MeasurementRequest]) -> list[list[MeasurementRequest]]:
@@ -76,40 +69,20 @@ def measure_mix(
         seconds_per_set: time to spend on each set of rows that is timed in one pass.
     """
     mix = _Mix(requests, typical_depth=typical_depth)
-    spent_s = dict.fromkeys(mix.passes, 0.0)
-    num_runs = dict.fromkeys(mix.passes, 0)
-    while unfinished := [
-        timed for timed in spent_s if spent_s[timed] < timed.share * seconds_per_set or num_runs[timed] <= LEAST_SAMPLES
-    ]:
-        timed = min(unfinished, key=lambda timed: spent_s[timed] / timed.share)
-        started = time.perf_counter()
-        try:
-            # The first run warms up: it allocates, and picks the kernels.
-            mix.run(timed, is_recorded=num_runs[timed] > 0)
-        except Exception as error:
-            mix.fail(timed, error)
-            del spent_s[timed]
-            continue
-        spent_s[timed] += time.perf_counter() - started
-        num_runs[timed] += 1
-    yield from mix.samples()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Pass:
-    """Calls timed one after another, the first of them on a random stream."""
-
-    calls: Sequence[Call]
-    start: Tensor
-    repeats: int
-    warmups: int
-    """Repeats that are not counted."""
-
-    share: float = 1.0
-    """Time to spend on the pass, over that of the others."""
-
-    prepare: Sequence[Callable[[], None]] = ()
-    """Called before every repeat, off the clock."""
+    samples_us, failures = take_turns(mix.passes, seconds=seconds_per_set)
+    failures = {**failures, **mix.failures}
+    for request in requests:
+        key = request.key
+        times_us = samples_us.get(key, ())
+        if key.part == OVERHEAD:
+            pieces_us = samples_us.get(replace(key, part=PIECES), ())
+            times_us = [max(0.0, whole - pieces) for whole, pieces in zip(times_us, pieces_us, strict=True)]
+        yield Samples(
+            key=key,
+            microseconds=tuple(times_us),
+            backend=mix.backends.get(key, ""),
+            failure="" if times_us else failures[key],
+        )
 
 
 class _Mix:
@@ -117,9 +90,9 @@ class _Mix:
 
     def __init__(self, requests: Sequence[MeasurementRequest], *, typical_depth: int) -> None:
         self._requests = requests
-        self._samples_us: dict[RowKey, list[float]] = defaultdict(list)
-        self._failures: dict[RowKey, str] = {}
-        self._backends: dict[RowKey, str] = {}
+        self.failures: dict[RowKey, str] = {}
+        """Why a row cannot be timed, where its operator could not be built or run."""
+        self.backends: dict[RowKey, str] = {}
         operators: dict[str, list[MeasurementRequest]] = defaultdict(list)
         vocabularies: dict[int, list[MeasurementRequest]] = defaultdict(list)
         for request in requests:
@@ -133,46 +106,6 @@ class _Mix:
         fixed = [(alike, self._fixed_parts(alike)) for alike in vocabularies.values()]
         self._fixed = [(alike, built) for alike, built in fixed if built is not None]
         self.passes = self._decode_passes() + self._prefill_passes()
-
-    def run(self, timed: _Pass, *, is_recorded: bool) -> None:
-        """Run one pass; record one sample for every row it times."""
-        spent_ns = dict.fromkeys((row for row, _ in timed.calls), 0)
-        clock = time.perf_counter_ns
-        for repeat in range(-timed.warmups, timed.repeats):
-            for prepare in timed.prepare:
-                prepare()
-            stream = timed.start
-            before = clock()
-            for row, call in timed.calls:
-                stream = call(stream)
-                now = clock()
-                if repeat >= 0:
-                    spent_ns[row] += now - before
-                before = now
-        if is_recorded:
-            num_calls = Counter(row for row, _ in timed.calls)
-            for row, total_ns in spent_ns.items():
-                self._samples_us[row].append(total_ns / 1000 / num_calls[row] / timed.repeats)
-
-    def fail(self, timed: _Pass, error: Exception) -> None:
-        """Record that a pass cannot be run."""
-        for row, _ in timed.calls:
-            self._failures[row] = describe_failure(error)
-
-    def samples(self) -> Iterator[Samples]:
-        """Yield what was recorded for every request."""
-        for request in self._requests:
-            key = request.key
-            times_us = self._samples_us[key]
-            if key.part == OVERHEAD:
-                pieces_us = self._samples_us[replace(key, part=PIECES)]
-                times_us = [max(0.0, whole - pieces) for whole, pieces in zip(times_us, pieces_us, strict=True)]
-            yield Samples(
-                key=key,
-                microseconds=tuple(times_us),
-                backend=self._backends.get(key, ""),
-                failure="" if times_us else self._failures.get(key, "no sample was taken"),
-            )
 
     def _copies(self, alike: Sequence[MeasurementRequest], *, num_copies: int) -> list[OperatorCopy]:
         """Return copies of one operator that have run all that is asked of it; none if it cannot be built or run."""
@@ -197,9 +130,9 @@ class _Mix:
                         copy.prefill(self._stream(request.context_tokens))
                 copies.append(copy)
         except Exception as error:
-            self._failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
+            self.failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
             return []
-        self._backends.update(dict.fromkeys((request.key for request in alike), copies[0].backend))
+        self.backends.update(dict.fromkeys((request.key for request in alike), copies[0].backend))
         return copies
 
     def _fixed_parts(self, alike: Sequence[MeasurementRequest]) -> FixedParts | None:
@@ -213,16 +146,16 @@ class _Mix:
                 device="cpu",
             )
         except Exception as error:
-            self._failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
+            self.failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
             return None
-        self._backends.update(dict.fromkeys((request.key for request in alike), parts.backend))
+        self.backends.update(dict.fromkeys((request.key for request in alike), parts.backend))
         return parts
 
     def _stream(self, *tokens: int) -> Tensor:
         first = self._requests[0]
         return torch.randn(first.batch_size, *tokens, first.hidden_size, dtype=TORCH_DTYPES[first.dtype])
 
-    def _decode_passes(self) -> list[_Pass]:
+    def _decode_passes(self) -> list[TimedPass]:
         """Return one pass a context: operators with fewer contexts than others take theirs in turn."""
         operators = [([r for r in alike if r.phase == "decode"], copies) for alike, copies in self._operators]
         operators = [(alike, copies) for alike, copies in operators if alike]
@@ -240,7 +173,7 @@ class _Mix:
             ]
             rewinds = [partial(copy.rewind, request.context_tokens) for request, copy in stepped]
             passes.append(
-                _Pass(
+                TimedPass(
                     calls=_around(calls, fixed),
                     start=self._stream(),
                     repeats=STEPS_PER_SAMPLE,
@@ -248,9 +181,9 @@ class _Mix:
                     prepare=rewinds,
                 )
             )
-        return passes + [self._overhead_pass(keys, calls, start=self._stream()) for keys, calls in fixed]
+        return passes + self._overhead_passes(fixed)
 
-    def _prefill_passes(self) -> list[_Pass]:
+    def _prefill_passes(self) -> list[TimedPass]:
         """Return one pass a prompt length."""
         lengths = {request.context_tokens for request in self._requests if request.phase == "prefill"}
         passes = []
@@ -267,7 +200,7 @@ class _Mix:
             ]
             calls: list[Call] = [(key, copy.prefill) for key, copy in copies]
             passes.append(
-                _Pass(
+                TimedPass(
                     calls=_around(calls, fixed),
                     start=self._stream(tokens),
                     repeats=1,
@@ -275,19 +208,25 @@ class _Mix:
                     prepare=[partial(copy.reset_prefill, tokens) for _, copy in copies],
                 )
             )
-            passes += [self._overhead_pass(keys, calls, start=self._stream()) for keys, calls in fixed]
+            passes += self._overhead_passes(fixed)
         return passes
 
-    def _overhead_pass(self, keys: Mapping[str, RowKey], calls: FixedCalls, *, start: Tensor) -> _Pass:
-        whole = keys[OVERHEAD]
-        pieces = replace(whole, part=PIECES)
-        return _Pass(
-            calls=[(whole, _keeping(calls.whole)), (pieces, _keeping(calls.pieces))],
-            start=start,
-            repeats=STEPS_PER_SAMPLE,
-            warmups=WARMUP_STEPS,
-            share=OVERHEAD_SHARE,
-        )
+    def _overhead_passes(self, fixed: Sequence[tuple[Mapping[str, RowKey], FixedCalls]]) -> list[TimedPass]:
+        """Return passes that time whole steps beside their pieces."""
+        return [
+            TimedPass(
+                calls=[
+                    (keys[OVERHEAD], _keeping(calls.whole)),
+                    (replace(keys[OVERHEAD], part=PIECES), _keeping(calls.pieces)),
+                ],
+                start=self._stream(),
+                repeats=STEPS_PER_SAMPLE,
+                warmups=WARMUP_STEPS,
+                share=OVERHEAD_SHARE,
+            )
+            for keys, calls in fixed
+            if OVERHEAD in keys
+        ]
 
 
 def _keys_by_part(alike: Iterable[MeasurementRequest], *, phase: Phase, tokens: int) -> dict[str, RowKey]:

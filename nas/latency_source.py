@@ -1,8 +1,9 @@
 """The latency table a search prices with: given, or measured on this machine before the first candidate."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from latency.plan import MeasurementRequest, missing, requests_for, requests_for_architecture
 from latency.rows import LatencyRow
@@ -11,7 +12,9 @@ from latency.workload import Workload
 from search_spaces import Architecture, ArchitectureSpace
 
 Measuring = Callable[[int, int, str], None]
-"""Called with rows done, rows in all, and words about the last one."""
+"""Called with measurements done, measurements in all, and words about the last one."""
+
+_SAVE_EVERY_S: Final = 1.0
 
 
 def needed_rows(
@@ -51,7 +54,7 @@ def given_table(path: str, rows: Sequence[MeasurementRequest]) -> LatencyTable:
 def measured_table(
     rows: Sequence[MeasurementRequest], *, path: Path, device: str, num_threads: int, measuring: Measuring
 ) -> LatencyTable:
-    """Return the table at `path` with every row; what it lacks is measured on this machine and saved row by row.
+    """Return the table at `path` with every row; what it lacks is measured on this machine and saved on the way.
 
     Raises:
         UnavailableError: there is no such device here.
@@ -64,10 +67,18 @@ def measured_table(
     from latency.device_probe import current_fingerprint
     from latency.measure import profile
 
-    growing = table or LatencyTable(fingerprint=current_fingerprint(device, num_threads=num_threads))
+    growing = LatencyTable(fingerprint=current_fingerprint(device, num_threads=num_threads)) if table is None else table
+    saved_at = time.monotonic()
 
     def report(done: int, total: int, row: LatencyRow) -> None:
-        growing.save(path)
+        nonlocal saved_at
+        if time.monotonic() - saved_at > _SAVE_EVERY_S:
+            growing.save(path)
+            saved_at = time.monotonic()
         measuring(done, total, row.describe())
 
-    return profile(absent, device=device, num_threads=num_threads, table=growing, report=report)
+    try:
+        return profile(absent, device=device, num_threads=num_threads, table=growing, report=report)
+    finally:
+        if len(growing):
+            growing.save(path)

@@ -5,7 +5,7 @@ Not which operators exist: that is `registry.py`. Nothing here computes anything
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from operators.context import SequenceContext
 from search_spaces.errors import NasError, UnavailableError
 
-__all__ = ["AUTO_BACKEND", "Operator", "SequenceContext", "State", "StateError", "StateRequest", "resolve_backend"]
+__all__ = [
+    "AUTO_BACKEND",
+    "EmptyState",
+    "Operator",
+    "SequenceContext",
+    "State",
+    "StateError",
+    "StateRequest",
+    "resolve_backend",
+]
 
 AUTO_BACKEND = "auto"
 
@@ -25,11 +34,11 @@ class StateError(NasError, ValueError):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class State:
+class State(ABC):  # noqa: B024  # its subclasses differ in fields only
     """Preallocated memory of one operator: its tensors keep their addresses and are updated in place.
 
     Recurrent states are kept in float32 whatever the model's dtype; convolution states and key-value caches have the
-    model's dtype. A new state holds zeros. The final class of an operator without memory is this one.
+    model's dtype. A new state holds zeros.
     """
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -52,6 +61,12 @@ class State:
         """Return to the new state, in place."""
         for tensor in self.tensors():
             tensor.zero_()
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class EmptyState(State):
+    """The state of an operator without memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,15 +17,23 @@ from operators.norms import GatedRMSNorm, RMSNorm
 def draw_matrix(weight: torch.Tensor, *, generator: torch.Generator, standard_deviation: float) -> None:
     """Fill a tensor with normal values, in place."""
     with torch.no_grad():
-        if weight.device.type != "meta":
-            weight.copy_(torch.empty(weight.shape).normal_(0, standard_deviation, generator=generator))
+        if weight.device.type == "cpu" and weight.dtype == torch.float32:
+            weight.normal_(0, standard_deviation, generator=generator)
+        elif weight.device.type != "meta":
+            weight.copy_(
+                torch.empty(weight.shape, dtype=torch.float32, device="cpu").normal_(
+                    0, standard_deviation, generator=generator
+                )
+            )
 
 
 def draw_uniform(weight: torch.Tensor, *, generator: torch.Generator, low: float, high: float) -> None:
     """Fill a tensor with uniform values, in place."""
     with torch.no_grad():
         if weight.device.type != "meta":
-            weight.copy_(torch.empty(weight.shape).uniform_(low, high, generator=generator))
+            weight.copy_(
+                torch.empty(weight.shape, dtype=torch.float32, device="cpu").uniform_(low, high, generator=generator)
+            )
 
 
 def draw_reading(linear: nn.Linear, *, generator: torch.Generator) -> None:
@@ -48,7 +56,8 @@ def draw_step_bias(
     """Fill a bias so that softplus(bias) is log-uniform in [shortest, longest], as Mamba does."""
     with torch.no_grad():
         if bias.device.type != "meta":
-            step = torch.empty(bias.shape).uniform_(math.log(shortest), math.log(longest), generator=generator).exp()
+            log_step = torch.empty(bias.shape, dtype=torch.float32, device="cpu")
+            step = log_step.uniform_(math.log(shortest), math.log(longest), generator=generator).exp()
             bias.copy_(step + torch.log(-torch.expm1(-step)))
 
 

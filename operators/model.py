@@ -82,7 +82,11 @@ class ModelState:
 
 
 class HybridLM(nn.Module):
-    """A decoder of residual operators in any order."""
+    """A decoder of residual operators in any order.
+
+    Built on the current default device; on the meta device it counts parameters and bytes without holding any.
+    `backend` is `auto` or `reference`, which every operator has, or one that all operators of the architecture have.
+    """
 
     def __init__(self, architecture: Architecture, *, seed: int, backend: str = AUTO_BACKEND) -> None:
         super().__init__()

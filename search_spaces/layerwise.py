@@ -26,6 +26,10 @@ from search_spaces.specs import OperatorSpec, is_mixer, kv_source, with_kv_sourc
 Moves = Iterator[tuple[Architecture, str]]
 
 
+MAX_WORDS = 3
+"""Fields named in the words of a mutation."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerwiseSpace:
     """Sequences of operators, of which at least one mixes tokens."""
@@ -275,13 +279,15 @@ def _edited(genome: Architecture, edit: list[Edit]) -> Architecture:
 
 
 def _change(old: OperatorSpec, new: OperatorSpec) -> str:
-    """Return `mamba2 → deltanet`, or within one kind the fields that change."""
+    """Return `mamba2 → deltanet`, or within one kind the first fields that change."""
     if old.letter != new.letter:
         return f"{LETTERS[old.letter]} → {LETTERS[new.letter]}"
     changed = [item.name for item in fields(old) if getattr(old, item.name) != getattr(new, item.name)]
     if old.letter == "hh":
         return "hybrid head of other dimensions"
-    differences = (f"{name} {_shown(getattr(old, name))} → {_shown(getattr(new, name))}" for name in changed)
+    differences = [f"{name} {_shown(getattr(old, name))} → {_shown(getattr(new, name))}" for name in changed]
+    if len(differences) > MAX_WORDS:
+        differences = [*differences[:MAX_WORDS], f"{len(differences) - MAX_WORDS} more"]
     return f"{LETTERS[old.letter]} {', '.join(differences)}"
 
 

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 def attend_fused(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor | None) -> Tensor:
     """Return what `reference.attend` does; no mask means causal over equal positions."""
     dtype = v_BSGV.dtype
+    if q_BTHK.shape[1] == 1 and mask is not None:
+        return _attend_one(q_BTHK.to(dtype), k_BSGK.to(dtype), v_BSGV, mask=mask).to(q_BTHK.dtype)
     q_BHTK, k_BGSK, v_BGSV = (x.to(dtype).transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV))
     if mask is not None:
         mask = mask[:, None] if mask.ndim == 3 else mask
@@ -23,6 +25,14 @@ def attend_fused(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor
         enable_gqa=q_BHTK.shape[1] != k_BGSK.shape[1],
     )
     return y_BHTV.transpose(1, 2).to(q_BTHK.dtype)
+
+
+def _attend_one(q_B1HK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor) -> Tensor:
+    """Attend with one query: the heads of a group are its rows, so that no key is read or copied twice."""
+    q_BGRK = torch.unflatten(q_B1HK[:, 0], 1, (k_BSGK.shape[2], -1))
+    mask = mask[:, None] if mask.ndim == 3 else mask
+    y_BGRV = F.scaled_dot_product_attention(q_BGRK, k_BSGK.transpose(1, 2), v_BSGV.transpose(1, 2), attn_mask=mask)
+    return y_BGRV.flatten(1, 2)[:, None]
 
 
 def attend_in_blocks(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGV: Tensor, *, window: int, num_meta_tokens: int) -> Tensor:

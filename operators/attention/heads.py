@@ -82,12 +82,7 @@ class AttentionHeads(nn.Module):
         if own is not None:
             last = last.clone()
             state.append(own[0][:, 0], own[1][:, 0])
-        mask = visible(
-            last[None],
-            state.slot_positions(last),
-            window=self.spec.window,
-            num_meta_tokens=state.num_meta_tokens,
-        ) & (state.slot_positions(last) >= 0)
+        mask = state.visible_slots(last, window=self.spec.window)[None]
         run = attend if self.backend == "reference" else attend_fused
         return run(q_BTHK, state.keys, state.values, mask=mask)[:, 0].flatten(1)
 

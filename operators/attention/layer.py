@@ -1,6 +1,6 @@
 """The attention operator: one projection to queries, keys and values, the heads, one projection back."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from operators.initialization import draw_reading, draw_writing
 from search_spaces.specs import AttentionSpec
 
 
+@final
 class Attention(Operator[KeyValueState]):
     """Softmax attention with grouped queries."""
 

@@ -1,6 +1,7 @@
 """The key-value cache: a ring of the window's length behind the meta tokens, or all tokens without a window."""
 
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from operators.base import State, StateError, StateRequest
 from operators.context import KeyValues
 
 
+@final
 @dataclass(slots=True, eq=False, kw_only=True)
 class KeyValueState(State):
     """Keys and values of one operator.
@@ -56,12 +58,23 @@ class KeyValueState(State):
     def _ring(self) -> int:
         return max(1, self.keys.shape[1] - self.num_meta_tokens)
 
-    def slot_positions(self, last: Tensor) -> Tensor:
-        """Return the position each slot holds once token `last` is stored; negative where none is."""
-        slot = torch.arange(self.keys.shape[1], device=last.device)
-        latest = last - torch.remainder(last - slot, self._ring)
-        in_ring = torch.where(latest >= self.num_meta_tokens, latest, -1)
-        return torch.where(slot < self.num_meta_tokens, torch.where(slot <= last, slot, -1), in_ring)
+    @property
+    def _wraps(self) -> bool:
+        return self.keys.shape[1] < self.max_tokens
+
+    def visible_slots(self, last: Tensor, *, window: int | None) -> Tensor:
+        """Return which slots token `last` sees once it is stored, boolean [S].
+
+        Args:
+            last: Its position, on the device.
+            window: Tokens it sees; not more than the cache keeps.
+        """
+        slot_S = torch.arange(self.keys.shape[1], device=last.device)
+        stored_S = slot_S <= last
+        if window is None or self._ring <= window:
+            return stored_S
+        age_S = torch.remainder(last - slot_S, self._ring)
+        return stored_S & ((age_S < window) | (slot_S < self.num_meta_tokens))
 
     def append(self, k_BHK: Tensor, v_BHV: Tensor) -> None:
         """Store one token without waiting for the device, and move on.
@@ -71,9 +84,9 @@ class KeyValueState(State):
         """
         if self.position.device.type == "cpu":
             self._require_room(int(self.position), 1)
-        meta, position = self.num_meta_tokens, self.position
-        ring_slot = meta + torch.remainder(position - meta, self._ring)
-        slot_1 = torch.where(position < meta, position, ring_slot)[None]
+        slot_1 = self.position[None]
+        if self._wraps:
+            slot_1 = self._slots(slot_1)
         self.keys.index_copy_(1, slot_1, k_BHK[:, None].to(self.keys.dtype))
         self.values.index_copy_(1, slot_1, v_BHV[:, None].to(self.values.dtype))
         self.position.add_(1)

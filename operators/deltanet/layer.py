@@ -1,6 +1,6 @@
 """The DeltaNet operator: projections, short convolutions, the delta rule, a norm per head, optionally a gate."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from operators.recurrence import run
 from search_spaces.specs import DeltaNetSpec
 
 
+@final
 class DeltaNet(Operator[DeltaNetState]):
     """Linear attention with the delta rule."""
 

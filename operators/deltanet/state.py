@@ -1,12 +1,14 @@
 """What a DeltaNet layer remembers."""
 
 from dataclasses import dataclass
+from typing import final
 
 from torch import Tensor
 
 from operators.base import State
 
 
+@final
 @dataclass(slots=True, eq=False, kw_only=True)
 class DeltaNetState(State):
     """The last inputs of the convolutions, and the associative memory in float32."""

@@ -1,18 +1,19 @@
 """The channel mixer: down(activation(up(x))), gated for SwiGLU."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
-from operators.base import Operator, State, StateRequest, resolve_backend
+from operators.base import EmptyState, Operator, StateRequest, resolve_backend
 from operators.context import SequenceContext
 from operators.ffn.reference import activate
 from operators.initialization import draw_reading, draw_writing
 from search_spaces.specs import FFNSpec
 
 
-class FFN(Operator[State]):
+@final
+class FFN(Operator[EmptyState]):
     """Feed-forward network; gate and up projection are one matrix, the gate first."""
 
     backends: ClassVar[tuple[str, ...]] = ("reference",)
@@ -25,12 +26,12 @@ class FFN(Operator[State]):
         self.up = nn.Linear(hidden_size, spec.intermediate_size * (2 if spec.is_gated else 1), bias=False)
         self.down = nn.Linear(spec.intermediate_size, hidden_size, bias=False)
 
-    def forward(self, x_BTD: Tensor, *, state: State | None = None, context: SequenceContext) -> Tensor:
+    def forward(self, x_BTD: Tensor, *, state: EmptyState | None = None, context: SequenceContext) -> Tensor:
         """Return the outputs, each token for itself."""
         del state, context
         return self._mix(x_BTD)
 
-    def step(self, x_BD: Tensor, state: State) -> Tensor:
+    def step(self, x_BD: Tensor, state: EmptyState) -> Tensor:
         """Return the output for one token."""
         del state
         return self._mix(x_BD)
@@ -39,10 +40,10 @@ class FFN(Operator[State]):
         y: Tensor = self.down(activate(self.up(x), activation=self.spec.activation))
         return y
 
-    def make_state(self, request: StateRequest) -> State:
+    def make_state(self, request: StateRequest) -> EmptyState:
         """Return a state without tensors."""
         del request
-        return State()
+        return EmptyState()
 
     def reads_residual(self) -> tuple[Tensor, ...]:
         """Return the joint gate and up projection."""

@@ -4,7 +4,7 @@ The attention branch is RMS-normalised. So is the state-space branch: Mamba-1 by
 gated norm it ends with.
 """
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from operators.norms import RMSNorm
 from search_spaces.specs import HybridHeadSpec, Mamba1Spec
 
 
+@final
 class HybridHead(Operator[HybridHeadState]):
     """Attention and a state space in parallel on one input."""
 

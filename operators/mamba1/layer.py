@@ -1,6 +1,6 @@
 """The Mamba-1 operator: one in-projection to [x, z], the mixer, one projection back."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from operators.mamba1.state import Mamba1State
 from search_spaces.specs import Mamba1Spec
 
 
+@final
 class Mamba1(Operator[Mamba1State]):
     """Selective state space with one step size per channel."""
 

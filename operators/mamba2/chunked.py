@@ -102,4 +102,4 @@ class _DecayedScores(torch.autograd.Function):
         grad_BCGRLL = grads[0] * decay_BCGRLL
         grad_scores_BCGLL = grad_BCGRLL.sum(3)
         grad_BCGRLL.mul_(scores_BCGLL[:, :, :, None])
-        return grad_scores_BCGLL, (grad_BCGRLL.sum(-1) - grad_BCGRLL.sum(-2)).double()
+        return grad_scores_BCGLL, grad_BCGRLL.sum(-1, dtype=torch.float64) - grad_BCGRLL.sum(-2, dtype=torch.float64)

@@ -1,6 +1,6 @@
 """The Mamba2 operator: one in-projection to [z, x, B, C, dt], the mixer, one projection back."""
 
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from operators.mamba2.state import Mamba2State
 from search_spaces.specs import Mamba2Spec
 
 
+@final
 class Mamba2(Operator[Mamba2State]):
     """State space with one decay per head."""
 

@@ -100,6 +100,12 @@ def test_an_interrupted_profile_keeps_every_finished_row(requests) -> None:
     assert [request.key for request in missing(requests, table)] == [request.key for request in requests[3:]]
 
 
+def test_fixed_parts_can_be_measured_one_at_a_time(requests) -> None:
+    for part in FIXED_PARTS:
+        table = profile([request for request in requests if request.part == part], **QUICK)
+        assert [row.key.part for row in table.measured] == [part, part]
+
+
 def test_later_sweeps_add_samples_to_the_same_rows() -> None:
     requests = requests_for([(64, FFNSpec(intermediate_size=32))], fixed=[], workload=WORKLOAD)
     progress = []

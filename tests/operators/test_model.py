@@ -1,5 +1,7 @@
 """The whole model: meta tokens, chunks and steps, packing, shared keys and values, seeds."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -272,3 +274,27 @@ def test_grouped_mamba_in_a_hybrid_head_keeps_its_gated_norm() -> None:
         "layers.0.operator.attention_norm.weight",
         "layers.0.operator.mixer.norm.weight",
     ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_drawn_in_any_dtype_are_the_same_numbers(dtype: torch.dtype) -> None:
+    architecture = small("d f m2 a m1")
+    expected = HybridLM(architecture, seed=5).to(dtype).state_dict()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        actual = HybridLM(architecture, seed=5).state_dict()
+    finally:
+        torch.set_default_dtype(before)
+    for name, value in expected.items():
+        # Logarithms of step sizes and decays are taken after rounding.
+        exact = not name.endswith(("A_log", "dt_bias", "dt.bias"))
+        assert torch.equal(actual[name], value) if exact else torch.allclose(actual[name], value, atol=0.05), name
+
+
+def test_a_model_survives_copying_and_pickling() -> None:
+    model = HybridLM(small("d f m2 w m1 hh", num_meta_tokens=2), seed=0)
+    tokens_BT = random_tokens(9)
+    expected = model(tokens_BT)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(twin(tokens_BT), expected)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from operators.attention.state import cache_of
-from operators.base import State
+from operators.base import EmptyState
 from operators.context import Documents, KeyValues, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.ffn.layer import FFN
@@ -146,5 +146,5 @@ def test_keys_and_values_nobody_made_are_asked_for_by_index() -> None:
 
 
 def test_only_a_state_with_a_cache_can_be_shared() -> None:
-    with pytest.raises(ValueError, match="only with an attention or a hybrid head; got a State"):
-        cache_of(State())
+    with pytest.raises(ValueError, match="only with an attention or a hybrid head; got a EmptyState"):
+        cache_of(EmptyState())
