@@ -29,9 +29,9 @@ types: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.all --device cpu
 
-## gpu-check: every claim that needs a GPU, resumable; documents are kept in benchmarks/results
-gpu-check: $(STAMP)
-	$(BIN)/python -m benchmarks.all --device cuda
+## gpu-check: every claim that needs a GPU, resumable, with the GPU machine's own Python and torch
+gpu-check:
+	$(PYTHON) -m benchmarks.all --device cuda
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -76,7 +76,9 @@ class DeviceFingerprint:
 
     def describe(self) -> str:
         """Return short words, such as `AMD EPYC 9654, 4 threads`."""
-        return f"{self.device_name}, {self.num_threads} threads" if self.kind == "cpu" else self.device_name
+        if self.kind != "cpu":
+            return self.device_name
+        return f"{self.device_name}, {self.num_threads} thread{'' if self.num_threads == 1 else 's'}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping that `from_dict` reads back unchanged."""

@@ -36,7 +36,7 @@ def _row(candidate: Candidate[G], space: SearchSpace[G]) -> dict[str, Any]:
         "number": candidate.number,
         "origin": proposal.origin,
         "parent": proposal.parent,
-        "mutation": proposal.mutation,
+        "mutation": proposal.mutation or None,
         "repeat_of": proposal.repeat_of,
         "fingerprint": candidate.fingerprint,
         "genome": json.dumps(space.to_dict(candidate.genome)),

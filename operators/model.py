@@ -17,6 +17,7 @@ from operators.initialization import draw_matrix, generator_from, initialize_ope
 from operators.norms import RMSNorm
 from operators.registry import build_operator
 from search_spaces.architecture import Architecture
+from search_spaces.errors import SpecError
 from search_spaces.specs import OperatorSpec, kv_source
 
 
@@ -34,6 +35,7 @@ class ResidualOperator(nn.Module):
         update_BTD: Tensor = self.operator(self.norm(x_BTD), state=state, context=context)
         return x_BTD + update_BTD
 
+    @torch.no_grad()
     def step(self, x_BD: Tensor, state: State) -> Tensor:
         """Return the residual stream after the operator, for one token."""
         return x_BD + self.operator.step(self.norm(x_BD), state)
@@ -134,7 +136,16 @@ class HybridLM(nn.Module):
         Args:
             tokens_BT: Token ids.
             document_ids_BT: Ids of packed documents; each is computed as if it stood alone behind the meta tokens.
+
+        Raises:
+            SpecError: no tokens, or document ids of another shape than the tokens.
         """
+        _require_tokens(tokens_BT)
+        if document_ids_BT is not None and document_ids_BT.shape != tokens_BT.shape:
+            raise SpecError(
+                f"document_ids_BT must be shaped like tokens_BT, {tuple(tokens_BT.shape)}; "
+                f"got {tuple(document_ids_BT.shape)}."
+            )
         documents = None if document_ids_BT is None else Documents.from_ids(document_ids_BT)
         num_meta = self.architecture.num_meta_tokens
         x_BTD = F.embedding(tokens_BT, self.embedding)
@@ -177,8 +188,15 @@ class HybridLM(nn.Module):
 
     @torch.no_grad()
     def prefill(self, tokens_BT: Tensor, state: ModelState) -> Tensor:
-        """Return the logits [B, V] after the last token of the next chunk, moving `state` on in place."""
-        return self._logits(self._run(F.embedding(tokens_BT, self.embedding), state, start=int(state.position))[:, -1])
+        """Return the logits [B, V] after the last token of the next chunk, moving `state` on in place.
+
+        Raises:
+            SpecError: no tokens.
+            StateError: more tokens than the state has room for.
+        """
+        _require_tokens(tokens_BT)
+        x_BTD = self._run(F.embedding(tokens_BT, self.embedding), state, start=int(state.position))
+        return self._logits(x_BTD[:, -1])
 
     @torch.no_grad()
     def step(self, tokens_B: Tensor, state: ModelState) -> Tensor:
@@ -218,3 +236,8 @@ class HybridLM(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.norm(x), self.head_weight)
+
+
+def _require_tokens(tokens_BT: Tensor) -> None:
+    if tokens_BT.ndim != 2 or not tokens_BT.shape[1]:
+        raise SpecError(f"tokens_BT must be [batch, tokens] with at least one token; got {tuple(tokens_BT.shape)}.")

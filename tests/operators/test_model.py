@@ -126,9 +126,9 @@ def test_packed_documents_equal_documents_alone(assert_close: CloseCheck, num_me
             assert_close(packed[row, first:end], model(tokens_BT[row : row + 1, first:end])[0])
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(2, 8), torch.zeros(8, dtype=torch.long)])
+@pytest.mark.parametrize("bad", [torch.zeros(2, 8), torch.zeros(8, dtype=torch.long), torch.zeros(1, 8).long()])
 def test_document_ids_of_the_wrong_kind_are_refused(bad: Tensor) -> None:
-    with pytest.raises(ValueError, match="document_ids_BT must be integers"):
+    with pytest.raises(ValueError, match="document_ids_BT must be"):
         HybridLM(small("f"), seed=0)(random_tokens(8), document_ids_BT=bad)
 
 
@@ -298,3 +298,11 @@ def test_a_model_survives_copying_and_pickling() -> None:
     expected = model(tokens_BT)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(twin(tokens_BT), expected)
+
+
+def test_no_tokens_at_all_are_refused() -> None:
+    model = HybridLM(small("a"), seed=0)
+    state = model.new_state(batch_size=2, max_tokens=4, device="cpu", dtype=torch.float32)
+    for call in (model, lambda tokens_BT: model.prefill(tokens_BT, state)):
+        with pytest.raises(ValueError, match="at least one token"):
+            call(random_tokens(0))

@@ -1,0 +1,63 @@
+"""Run every benchmark a device can run, one process each, and keep their documents.
+
+Resumable: a benchmark whose document of this commit and device is there already is not run again, so an interrupted
+session on a rented GPU goes on where it stopped.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from benchmarks.document import versions
+
+BENCHMARKS: Final = {
+    "cpu": ("operators", "latency_prediction", "demo"),
+    "cuda": ("operators",),
+}
+"""By device, in the order to run: what checks correctness first."""
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Run what is missing; return 1 if a claim does not hold or a benchmark fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=tuple(BENCHMARKS), default="cpu")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--again", action="store_true", help="run also what has a document of this commit")
+    options = parser.parse_args()
+    commit = versions()["commit"]
+    failed = []
+    for name in BENCHMARKS[options.device]:
+        kept = RESULTS / f"{name}-{options.device}.json"
+        if not options.again and _commit_of(kept) == commit:
+            sys.stdout.write(f"{name}: kept, {kept}\n")
+            continue
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--device", options.device, "--json"]
+        result = subprocess.run([*command, *(["--full"] if options.full else [])], capture_output=True, text=True)
+        sys.stderr.write(result.stderr)
+        if result.stdout:
+            kept.write_text(result.stdout, encoding="utf-8")
+        for claim in json.loads(result.stdout)["claims"] if result.stdout else []:
+            verdict = "holds" if claim["holds"] else "FAILS"
+            sys.stdout.write(
+                f"{name}: {claim['claim']}: {claim['value']:.4g} against {claim['bound']:.4g}, {verdict}\n"
+            )
+        if result.returncode:
+            failed.append(name)
+            sys.stdout.write(f"{name}: exit code {result.returncode}\n")
+    return 1 if failed else 0
+
+
+def _commit_of(document: Path) -> str | None:
+    if not document.exists():
+        return None
+    commit: str = json.loads(document.read_text(encoding="utf-8"))["versions"]["commit"]
+    return commit
+
+
+if __name__ == "__main__":
+    sys.exit(main())
