@@ -6,8 +6,10 @@ is never retried. Only the driver writes the run directory.
 
 import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Callable, Hashable
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -60,7 +62,8 @@ class RayExecutor(Executor[G], Generic[G]):
         import ray
 
         self._ray = ray
-        self._owns_connection = _connect(address)
+        with _termination_handler_kept():
+            self._owns_connection = _connect(address)
         try:
             fitting = _num_fitting(resources)
             self.capacity = fitting if max_parallel is None else min(max_parallel, fitting)
@@ -115,6 +118,19 @@ class RayExecutor(Executor[G], Generic[G]):
         except exceptions.RayError as error:
             return Failed("bug", f"{type(error).__name__}: {error}")
         return outcome
+
+
+@contextlib.contextmanager
+def _termination_handler_kept() -> Iterator[None]:
+    """Keep our own handler of SIGTERM, which ray.init replaces by one that ends the driver at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _evaluate_remotely(evaluate: Evaluate[G], genome: G, seed: int) -> Outcome:

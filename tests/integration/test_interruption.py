@@ -56,10 +56,12 @@ def test_killed_in_the_middle_and_resumed_it_ends_like_one_that_was_not(nas, tmp
         assert after == objectives(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_with_75_and_words_to_continue(nas, tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "executor"), [(signal.SIGINT, "inprocess"), (signal.SIGTERM, "inprocess"), (signal.SIGTERM, "ray")]
+)
+def test_an_interrupt_ends_with_75_and_words_to_continue(nas, tmp_path, number, executor):
     path = tmp_path / "run"
-    process = nas.popen("search", nas.config, "--run-dir", path, *SLOWER)
+    process = nas.popen("search", nas.config, "--run-dir", path, "--executor", executor, *SLOWER)
     wait_for_results(path, 2)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
