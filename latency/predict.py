@@ -17,6 +17,7 @@ from latency.workload import Phase, Workload
 from search_spaces.architecture import Architecture
 from search_spaces.dimensions import architecture_from_pattern
 from search_spaces.errors import SpecError
+from search_spaces.references import load_reference, reference_names
 from search_spaces.specs import OperatorSpec
 
 FIXED = "fixed"
@@ -153,7 +154,10 @@ def profile_command(architecture: Architecture, workload: Workload, *, device: s
 
 
 def _name(architecture: Architecture) -> list[str]:
-    # A pattern names an architecture of default dimensions; any other needs its spec file.
+    # A published architecture has a name, one of default dimensions a pattern; any other needs its spec file.
+    for name in reference_names():
+        if load_reference(name) == architecture:
+            return [name]
     width, vocab_size = architecture.hidden_size, architecture.vocab_size
     try:
         default = architecture_from_pattern(architecture.pattern, hidden_size=width, vocab_size=vocab_size)

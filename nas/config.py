@@ -215,10 +215,7 @@ def _override(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
         if not isinstance(target.setdefault(part, {}), dict):
             raise ConfigError(f"--set {assignment}: {part!r} holds a value, not a section.")
         target = target[part]
-    try:
-        target[path[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment}: the value is not YAML ({' '.join(str(error).split())}).") from None
+    target[path[-1]] = read_yaml(f"value: {value}", where=f"--set {assignment}")["value"]
     return path
 
 

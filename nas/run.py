@@ -49,12 +49,7 @@ class Run:
         """Whether a search is writing it now, and whether it evaluated all it was asked for."""
         if is_locked(self.directory):
             return "running"
-        history = self.study.history()
-        num_candidates = sum(not record.is_repeat for record in history)
-        num_repeats = len(history) - num_candidates
-        budget = self.config.budget
-        done = num_candidates >= budget.evaluations and num_repeats >= budget.repeats
-        return "finished" if done and not self.study.running() else "interrupted"
+        return "finished" if self.study.is_complete(self.config.budget.model_dump()) else "interrupted"
 
     def table(self) -> LatencyTable:
         """Return the latency table the run prices with."""

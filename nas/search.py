@@ -195,6 +195,7 @@ def _search(
             observer=_KeepsFiles(directory, observer),
             uninterrupted=uninterrupted,
         )
+        study.mark_complete(config.budget.model_dump())
     finally:
         executor.shutdown()
 

@@ -30,6 +30,7 @@ G = TypeVar("G", bound=Hashable)
 SCHEMA_VERSION = 1
 
 _CANDIDATE, _RESULT, _SCHEMA, _OBJECTIVES = "candidate", "result", "hybridnas:schema_version", "hybridnas:objectives"
+_COMPLETE = "hybridnas:complete"
 _METRIC_NAMES = "study:metric_names"  # where Optuna and its dashboard look for them
 
 
@@ -164,6 +165,14 @@ class Study(Generic[G]):
             trial = self._storage.get_trial(trial_id)
             if number in self._records and not trial.state.is_finished():
                 self._tell(trial_id, json.loads(trial.user_attrs[_RESULT]))
+
+    def mark_complete(self, plan: Mapping[str, int]) -> None:
+        """Record that `plan` (evaluations and repeats asked for) was done, as far as there was anything to do."""
+        self._storage.set_study_user_attr(self._id, _COMPLETE, dict(plan))
+
+    def is_complete(self, plan: Mapping[str, int]) -> bool:
+        """Whether `mark_complete` was called for this very plan."""
+        return bool(self._storage.get_study_user_attrs(self._id).get(_COMPLETE) == dict(plan))
 
     def _tell(self, trial_id: int, result: Mapping[str, Any]) -> None:
         if result["status"] == "failed":

@@ -8,6 +8,7 @@ import typer
 from nas.cli.frontier_table import frontier_table
 from nas.cli.progress import make_observer
 from nas.config import SearchConfig
+from nas.errors import SearchFailedError
 from nas.interrupt import Interrupts
 from nas.run import Run
 from nas.search import resume, start
@@ -75,4 +76,11 @@ def _show_end(run: Run) -> None:
     if results.comparison is not None:
         typer.echo(f"\n{results.comparison.sentence}")
     typer.echo(f"\nReport: {run.directory.report}", err=True)
+    history = run.study.history()
+    if not history.finished():
+        raise SearchFailedError(
+            f"None of {len(history)} candidates finished; the last one: {history[-1].status}"
+            + (f", {failure.kind}: {failure.message}" if (failure := history[-1].failure) else ".")
+            + f" See them with `nas status {run.directory.path}`."
+        )
     typer.echo(f"Look closer: nas show {run.directory.path} TRIAL, nas dashboard {run.directory.path}", err=True)

@@ -100,6 +100,16 @@ def test_status_pareto_show_export_and_report_agree(nas, finished, tmp_path):
     assert (tmp_path / "report.html").read_text().lower().startswith("<!doctype html>")
 
 
+def test_a_search_of_which_nothing_finishes_fails_and_still_leaves_its_report(nas, tmp_path):
+    path = tmp_path / "run"
+    result = nas("search", nas.config, "--run-dir", path, "--set", "proxy.training.learning_rate=1e9", expect=1)
+    assert "error: None of 8 candidates finished; the last one: failed, diverged: Diverged in step" in result.stderr
+    assert (path / "report.html").exists()
+    status = json.loads(nas("status", path, "--json").stdout)
+    assert (status["state"], status["failures"], status["best"]) == ("finished", {"diverged": 8}, None)
+    assert "no trial has finished" in nas("show", path, "best", expect=2).stderr
+
+
 def test_resuming_with_a_larger_budget_goes_on_from_where_it_was(nas, tmp_path):
     nas(
         "search",

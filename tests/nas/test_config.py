@@ -107,8 +107,9 @@ def test_what_does_not_fit_together_is_refused(addition, message):
 
 
 def test_overrides_are_yaml_and_checked_like_the_file():
-    config = read(MINIMAL, "budget.evaluations=7", "proxy.training.steps=12", "resources.address=auto")
-    assert (config.budget.evaluations, config.proxy.training.steps, config.resources.address) == (7, 12, "auto")
+    config = read(MINIMAL, "budget.evaluations=7", "proxy.training.steps=12", "proxy.training.learning_rate=1e-3")
+    training = config.proxy.training
+    assert (config.budget.evaluations, training.steps, training.learning_rate) == (7, 12, 1e-3)
     with pytest.raises(ConfigError, match=r"--set, unknown key 'budget\.evals'"):
         read(MINIMAL, "budget.evals=7")
     with pytest.raises(ConfigError, match=r"--set takes a\.b=value; got 'budget'"):
