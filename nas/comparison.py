@@ -99,13 +99,8 @@ def compare_halves(history: History[G]) -> HalvesCompared | None:
     )
 
 
-def seed_noise(history: History[G]) -> float | None:
-    """Return the standard deviation of the log of the expensive objective over training seeds, or none."""
-    return _deviation(_repeat_differences(history))
-
-
 def _deviation(differences: Sequence[float]) -> float | None:
-    # A difference of two runs has twice the variance of one.
+    """Return the standard deviation of one run's log perplexity: a difference of two has twice the variance."""
     return math.sqrt(sum(value * value for value in differences) / (2 * len(differences))) if differences else None
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from nas.candidates import Candidate, Evaluated, Proposal
-from nas.comparison import UnitBox, compare_halves, seed_noise
+from nas.comparison import UnitBox, compare_halves
 
 
 def filled(toy, points, *, repeats=()):
@@ -54,12 +54,13 @@ def test_there_is_nothing_to_compare_before_both_halves_have_begun(toy):
     assert compare_halves(filled(toy, [])) is None
 
 
-def test_seed_noise_is_the_deviation_of_one_run(toy):
-    history = filled(toy, [("random", 4.0, 4.0), ("mutation", 2.0, 2.0)], repeats=[(0, 4.0 * math.exp(0.2)), (1, 2.0)])
-    assert seed_noise(history) == pytest.approx(math.sqrt(0.2**2 / 4))
-    halves = compare_halves(history)
-    assert halves.num_repeats == 2
-    assert 0 < halves.noise < 0.5
+def test_noise_grows_with_the_difference_between_seeds(toy):
+    def noise(difference):
+        again = [(0, 4.0 * math.exp(difference)), (1, 2.0)]
+        return compare_halves(filled(toy, [("random", 4.0, 4.0), ("mutation", 2.0, 2.0)], repeats=again))
+
+    assert noise(0.2).num_repeats == 2
+    assert 0 < noise(0.02).noise < noise(0.2).noise < 0.5
 
 
 def test_without_a_difference_between_seeds_there_is_no_noise(toy):
