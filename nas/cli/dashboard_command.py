@@ -12,6 +12,8 @@ def dashboard(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 8050,
 ) -> None:
     """Serve the pictures of a run on this machine, following it while it is written."""
+    import logging
+
     from dashboards.app import create_app
     from nas.run import Run
     from nas.run_directory import is_locked
@@ -24,6 +26,7 @@ def dashboard(
 
     _check_port(port)
     app = create_app(lambda: Run(directory).results(), revision=revision, title=run.config.name)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a page that follows a run asks every two seconds
     typer.echo(f"Dashboard of {directory}: http://127.0.0.1:{port} (stop with Ctrl-C)", err=True)
     app.run(host="127.0.0.1", port=port, debug=False)
 
