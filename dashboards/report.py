@@ -26,6 +26,7 @@ _POLICY = (
 def write_report(results: Results, path: Path) -> None:
     """Write the report to `path`; a reader sees the old file or the new one, never half of one."""
     text = report_html(results)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")

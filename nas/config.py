@@ -26,6 +26,9 @@ SCHEMA_VERSION: Final = 1
 EXPENSIVE_OBJECTIVE: Final = "perplexity"
 CHEAP_OBJECTIVE: Final = "latency_ms"
 
+MAY_CHANGE: Final = ("budget", "resources")
+"""Sections that may change on resume."""
+
 BOUNDABLE: Final = (CHEAP_OBJECTIVE, "num_parameters", EXPENSIVE_OBJECTIVE)
 """What `constraints` may bound."""
 
@@ -253,14 +256,27 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
     return list(node["properties"])
 
 
-def check_resumable(before: SearchConfig, after: SearchConfig) -> None:
-    """Check that a changed configuration continues the same search.
+def check_resumable(before: SearchConfig, after: SearchConfig, *, num_begun: int) -> None:
+    """Check that a changed configuration continues the same search, of which `num_begun` candidates were begun.
 
     Raises:
-        ConfigError: something other than `budget` and `resources` differs.
+        ConfigError: something other than `budget` and `resources` differs, or the budget is below what was begun.
+    """
+    check_same_search(before, after)
+    if after.budget.evaluations < min(num_begun, before.budget.evaluations):
+        raise ConfigError(
+            f"budget.evaluations must be at least the {num_begun} candidates begun; got {after.budget.evaluations}."
+        )
+
+
+def check_same_search(before: SearchConfig, after: SearchConfig) -> None:
+    """Check that two resolved configurations differ in nothing but `budget` and `resources`.
+
+    Raises:
+        ConfigError: something else differs.
     """
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    changed = [name for name in old if name not in ("budget", "resources") and old[name] != new[name]]
+    changed = [name for name in old if name not in MAY_CHANGE and old[name] != new[name]]
     if changed:
         raise ConfigError(
             f"On resume only budget and resources may change; got another {', '.join(changed)}. "

@@ -29,6 +29,10 @@ class RunDirectoryError(NasError, RuntimeError):
     exit_code: ClassVar[int] = 5
 
 
+class NoStudyError(RunDirectoryError):
+    """A run directory whose search has not begun a study."""
+
+
 class StudyError(NasError, RuntimeError):
     """A study cannot be read or does not belong to this search."""
 

@@ -11,7 +11,7 @@ from dashboards.frame import LATENCY_MS, PERPLEXITY, Comparison, Results
 from latency.table import LatencyTable
 from nas.comparison import compare_halves
 from nas.config import CHEAP_OBJECTIVE, EXPENSIVE_OBJECTIVE, SearchConfig, read_config
-from nas.errors import RunDirectoryError
+from nas.errors import NoStudyError
 from nas.results import results_frame
 from nas.run_directory import RunDirectory, is_locked
 from nas.study import Study, journal_storage
@@ -26,7 +26,7 @@ class Run:
         """Open a run.
 
         Raises:
-            RunDirectoryError: no search was started there.
+            RunDirectoryError: no search was started there, or none has begun a candidate.
             ConfigError: its configuration cannot be read by this version.
             StudyError: its study was made by a newer version.
         """
@@ -36,12 +36,12 @@ class Run:
         )
         self.space = self.config.load_space()
         if not self.directory.journal.is_file():
-            raise RunDirectoryError(
+            raise NoStudyError(
                 f"{path} has no study yet: the search was stopped before its first candidate, or is still measuring. "
                 f"Continue it with `nas resume {path}`."
             )
         self.study: Study[Any] = Study(
-            space=self.space, objectives=OBJECTIVES, storage=journal_storage(self.directory.journal)
+            space=self.space, objectives=OBJECTIVES, storage=journal_storage(self.directory.journal), read_only=True
         )
 
     @property

@@ -8,6 +8,7 @@ study.journal      the record of all trials     report.html        the pictures
 import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
@@ -15,6 +16,9 @@ from typing import IO, Final
 from nas.errors import RunDirectoryError
 
 LOCK_NAME: Final = ".lock"
+
+_LOCK_TRIES: Final = 20
+_LOCK_PAUSE_S: Final = 0.05
 
 
 class RunDirectory:
@@ -88,16 +92,19 @@ class RunLock:
             RunDirectoryError: another process holds it.
         """
         file = self._path.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        # Whoever asks is_locked holds the lock for a moment.
+        for _ in range(_LOCK_TRIES):
+            if _try_lock(file, fcntl.LOCK_EX):
+                break
+            time.sleep(_LOCK_PAUSE_S)
+        else:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             file.close()
             raise RunDirectoryError(
                 f"One search at a time may write {self._path.parent}; process {holder} does. "
                 "Wait for it, or stop it first."
-            ) from error
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -118,12 +125,16 @@ def is_locked(directory: RunDirectory) -> bool:
     path = directory.path / LOCK_NAME
     if not path.exists():
         return False
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+    with path.open() as file:
+        return not _try_lock(file, fcntl.LOCK_SH)
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -10,17 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from latency.plan import MeasurementRequest
 from latency.table import LatencyTable
 from nas.architectures import load_architecture
 from nas.candidates import Candidate, Record
-from nas.config import CHEAP_OBJECTIVE, EXPENSIVE_OBJECTIVE, SearchConfig, check_resumable, read_config
+from nas.config import (
+    CHEAP_OBJECTIVE,
+    EXPENSIVE_OBJECTIVE,
+    SearchConfig,
+    check_resumable,
+    check_same_search,
+    read_config,
+)
 from nas.engine import run
 from nas.environment import describe_environment
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NoStudyError
 from nas.evaluation import ShortTrainingEvaluation
+from nas.evolution.initialization import check_feasible
 from nas.evolution.registry import make_strategy
-from nas.evolution.strategy import Problem
+from nas.evolution.repair import kept_or_fitted
+from nas.evolution.strategy import Problem, num_proposed
 from nas.executors.executor import Executor
 from nas.executors.inprocess import InProcessExecutor
 from nas.journal import repair_journal
@@ -108,34 +119,51 @@ def start(config: SearchConfig, path: Path, *, observer: SearchObserver, uninter
     prepared = prepare(config)
     directory = RunDirectory.create(path)
     with RunLock(directory):
-        write_atomically(directory.config, config.resolved().to_yaml())
-        environment = describe_environment() | {"corpus": prepared.corpus.to_dict()}
-        write_atomically(directory.environment, json.dumps(environment, indent=2) + "\n")
+        _describe(directory, prepared)
         _search(directory, prepared, observer=observer, uninterrupted=uninterrupted)
     return Run(path)
 
 
 def resume(
-    path: Path, *, overrides: tuple[str, ...] = (), observer: SearchObserver, uninterrupted: "Uninterrupted"
+    path: Path,
+    *,
+    overrides: tuple[str, ...] = (),
+    expected: SearchConfig | None = None,
+    observer: SearchObserver,
+    uninterrupted: "Uninterrupted",
 ) -> Run:
     """Continue a run exactly: what was in flight is evaluated first, what finished never again.
 
+    Args:
+        path: the run directory.
+        overrides: `a.b=c`; see `check_resumable` for what they may change.
+        expected: where given, the run must have been begun with this configuration, budget and resources aside.
+        observer: is told how the search goes.
+        uninterrupted: context in which an interrupt waits.
+
     Raises:
         RunDirectoryError: it is no run, or another search writes it.
-        ConfigError: an override changes more than budget and resources.
+        ConfigError: an override changes more than budget and resources of a search that has begun candidates.
         NasError: anything `prepare` refuses.
     """
     directory = RunDirectory.open(path)
     text = directory.config.read_text(encoding="utf-8")
     before = read_config(text, where=str(directory.config))
     config = read_config(text, where=str(directory.config), overrides=overrides)
-    check_resumable(before, config)
+    if expected is not None:
+        check_same_search(before, expected.resolved())
     with RunLock(directory):
-        prepared = prepare(config)
-        _check_same_corpus(directory, prepared.corpus)
         repair = repair_journal(directory.journal)
         if repair is not None:
             observer.notice(str(repair))
+        num_begun = _num_candidates(path)
+        if num_begun:
+            check_resumable(before, config, num_begun=num_begun)
+        prepared = prepare(config)
+        if num_begun:
+            _check_same_corpus(directory, prepared.corpus)
+        else:
+            _describe(directory, prepared)
         _search(directory, prepared, observer=observer, uninterrupted=uninterrupted)
     return Run(path)
 
@@ -158,6 +186,8 @@ def _search(
         constraints=dict(config.constraints),
         initial=prepared.initial,
     )
+    # Before a cluster is started for it.
+    check_feasible(problem, repair=kept_or_fitted, rng=np.random.default_rng(config.seed))
     evaluation = ShortTrainingEvaluation(
         space=space, proxy=ShortTraining(corpus=prepared.corpus, settings=config.proxy.training)
     )
@@ -246,6 +276,22 @@ def _initial_genomes(config: SearchConfig, space: ArchitectureSpace[Any]) -> tup
             )
         genomes.append(genome)
     return tuple(genomes)
+
+
+def _describe(directory: RunDirectory, prepared: Prepared) -> None:
+    """Write what the run is; before its first candidate it may still become another."""
+    write_atomically(directory.config, prepared.config.resolved().to_yaml())
+    environment = describe_environment() | {"corpus": prepared.corpus.to_dict()}
+    write_atomically(directory.environment, json.dumps(environment, indent=2) + "\n")
+
+
+def _num_candidates(path: Path) -> int:
+    """Return how many candidates a run has begun, repeats left out."""
+    try:
+        study = Run(path).study
+    except NoStudyError:
+        return 0
+    return num_proposed(study.history(), study.running())
 
 
 def _check_same_corpus(directory: RunDirectory, corpus: Corpus) -> None:

@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.candidates import Candidate, Evaluated, Failed, History, Outcome, Proposal, Record, Status
-from nas.errors import StudyError
+from nas.errors import NoStudyError, StudyError
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import near_miss
 
@@ -49,6 +49,7 @@ class Study(Generic[G]):
         objectives: Sequence[str],
         storage: BaseStorage | None = None,
         name: str = "search",
+        read_only: bool = False,
     ) -> None:
         """Open the study `name`, or create it.
 
@@ -57,23 +58,27 @@ class Study(Generic[G]):
             objectives: names of all objectives, the expensive ones first.
             storage: any Optuna storage; in memory by default.
             name: several studies may live in one storage.
+            read_only: write nothing, and so refuse a study that does not exist yet.
 
         Raises:
             StudyError: the study was made by a newer version, or for other objectives.
+            NoStudyError: there is none, and none may be created.
         """
         optuna.logging.set_verbosity(logging.WARNING)  # it would announce every study on standard error
         self._space = space
         self._storage = InMemoryStorage() if storage is None else storage
         self.objectives = tuple(objectives)
-        self._id = self._open(name)
+        self._id = self._open(name, read_only=read_only)
         self._trial_ids: dict[int, int] = {}
         self._records: dict[int, Record[G]] = {}
         self._running: dict[int, Candidate[G]] = {}
         for trial in self._storage.get_all_trials(self._id, deepcopy=False):
             self._read(trial)
 
-    def _open(self, name: str) -> int:
+    def _open(self, name: str, *, read_only: bool) -> int:
         names = {study.study_name for study in self._storage.get_all_studies()}
+        if name not in names and read_only:
+            raise NoStudyError(f"The storage holds no study {name!r} yet: its search has not begun a candidate.")
         if name not in names:
             study_id = self._storage.create_new_study([StudyDirection.MINIMIZE] * len(self.objectives), name)
             self._storage.set_study_system_attr(study_id, _METRIC_NAMES, list(self.objectives))
@@ -95,7 +100,7 @@ class Study(Generic[G]):
                 f"The study {name!r} minimises {', '.join(found)}, not {', '.join(self.objectives)}. "
                 "Use another run directory for other objectives."
             )
-        if _SCHEMA not in attributes:
+        if _SCHEMA not in attributes and not read_only:
             self._storage.set_study_system_attr(study_id, _METRIC_NAMES, list(self.objectives))
             self._storage.set_study_user_attr(study_id, _OBJECTIVES, list(self.objectives))
             self._storage.set_study_user_attr(study_id, _SCHEMA, SCHEMA_VERSION)

@@ -18,7 +18,7 @@ def choose_trials(history: History[Any], choice: str) -> list[Record[Any]]:
     Raises:
         UsageError: no such trial, or none finished.
     """
-    if choice.isdigit():
+    if choice.isdecimal():
         return [trial_by_number(history, int(choice))]
     frontier = history.frontier()
     if choice not in ("best", "knee", "frontier"):

@@ -34,6 +34,8 @@ def export(
         raise UsageError(f"Only a trial that was scored can be exported; trial {unscored[0]} failed.")
     is_folder = trial == "frontier"
     targets = [output / f"trial-{record.number}.yaml" if is_folder else output for record in records]
+    if is_folder and output.is_file():
+        raise UsageError(f"A frontier is exported into a folder; {output} is a file. Choose another --output.")
     taken = [path for path in targets if path.exists()]
     if taken and not force:
         raise RunDirectoryError(f"{taken[0]} exists. Choose another output, or overwrite it with --force.")

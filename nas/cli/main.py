@@ -46,6 +46,10 @@ def main() -> None:
     except NasError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the user's to mend, and no place in our code.
+        typer.echo(f"error: {error.strerror or error}: {error.filename or 'no file named'}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ def report(
 ) -> None:
     """Write the report of a run, finished or not."""
     from dashboards.report import write_report
+    from nas.errors import UsageError
     from nas.run import Run
 
     run = Run(directory)
     path = output or run.directory.report
+    if path.is_dir():
+        raise UsageError(f"--output names a file; {path} is a folder. Write {path / 'report.html'}, for example.")
     write_report(run.results(), path)
     typer.echo(str(path))

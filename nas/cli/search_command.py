@@ -26,7 +26,7 @@ def search(
 ) -> None:
     """Search for the frontier of perplexity and latency."""
     from nas.cli.searching import continue_search, dry_run_words, start_search
-    from nas.config import load_config
+    from nas.config import MAY_CHANGE, load_config
     from nas.errors import UsageError
     from nas.run_directory import RunDirectory
 
@@ -38,9 +38,7 @@ def search(
     if run_dir is None:
         raise UsageError("A search needs a folder for its results. Add --run-dir DIR.")
     if resume and RunDirectory(run_dir).config.is_file():
-        # A cluster's retry gives the same command again: what it overrides was written down the first time.
-        resources = with_resources(None, executor=executor, address=address)
-        budget = [assignment for assignment in given if assignment.startswith(("budget.", "resources."))]
-        continue_search(run_dir, overrides=tuple(dict.fromkeys((*budget, *resources))))
+        # A cluster's retry gives the same command again; what else it says must be what the run was begun with.
+        continue_search(run_dir, expected=loaded, overrides=tuple(x for x in given if x.startswith(MAY_CHANGE)))
     else:
         start_search(loaded, run_dir)

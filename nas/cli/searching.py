@@ -27,12 +27,14 @@ def start_search(config: SearchConfig, path: Path) -> None:
     _show_end(run)
 
 
-def continue_search(path: Path, *, overrides: tuple[str, ...]) -> None:
-    """Continue a search and show its end."""
+def continue_search(path: Path, *, overrides: tuple[str, ...], expected: SearchConfig | None = None) -> None:
+    """Continue a search and show its end; where a configuration is expected, only if the run has that one."""
     interrupts = Interrupts()
     try:
         with interrupts.handled(), make_observer() as observer:
-            run = resume(path, overrides=overrides, observer=observer, uninterrupted=interrupts.deferred)
+            run = resume(
+                path, overrides=overrides, expected=expected, observer=observer, uninterrupted=interrupts.deferred
+            )
     except KeyboardInterrupt:
         _say_interrupted(path)
     _show_end(run)

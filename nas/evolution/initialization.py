@@ -1,5 +1,6 @@
 """The first candidates: given genomes, then random ones, all new and all within the cheap constraints."""
 
+import math
 from collections.abc import Hashable
 from typing import TypeVar
 
@@ -69,11 +70,28 @@ def _infeasible_message(problem: Problem[G], *, rng: np.random.Generator) -> str
     parts = []
     for name, bound in problem.cheap_constraints.items():
         smallest = smallest_value(problem, name, rng=rng)
-        parts.append(f"{name} <= {bound:g}, while the smallest found in the space is {smallest:.4g}")
+        parts.append(f"{name} <= {bound:g}, while the smallest found in the space is {_rounded_up(smallest)}")
     return (
         f"No genome of the space meets {'; '.join(parts)}. "
         "Raise the bound to at least that, or allow smaller widths and depths."
     )
+
+
+def _rounded_up(value: float) -> str:
+    """Return four digits that are not below the value, so that a bound set to them is met."""
+    if value <= 0:
+        return f"{value:.4g}"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return f"{math.ceil(value / unit) * unit:.4g}"
+
+
+def check_feasible(problem: Problem[G], *, repair: Repair, rng: np.random.Generator) -> None:
+    """Check that some genome meets the constraints that need no evaluation.
+
+    Raises:
+        InfeasibleError: none was found; names the bound that one would meet.
+    """
+    random_proposal(problem, set(), repair=repair, rng=rng)
 
 
 def smallest_value(problem: Problem[G], name: str, *, rng: np.random.Generator) -> float:

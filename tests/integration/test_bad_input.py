@@ -1,5 +1,7 @@
 """Whatever a user can do wrong: one clear error, its exit code, and nothing lost or left behind."""
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -42,7 +44,26 @@ def test_an_empty_corpus_is_refused(nas, tmp_path):
 def test_a_budget_no_width_fits_names_the_smallest_that_would(nas, tmp_path):
     command = ["search", nas.config, "--run-dir", tmp_path / "run", "--set", "constraints.latency_ms=0.001"]
     message = refused(nas, *command, expect=3)
-    assert "latency_ms <= 0.001, while the smallest found in the space is" in message
+    smallest = re.search(r"latency_ms <= 0.001, while the smallest found in the space is ([0-9.]+)\.", message)
+    assert "training" not in message
+    # Nothing was begun, so the same run may go on with the bound that was named.
+    budget = ["--set", "budget.evaluations=1", "--set", "budget.repeats=0"]
+    nas("resume", tmp_path / "run", "--set", f"constraints.latency_ms={smallest[1]}", *budget)
+
+
+def test_continuing_with_another_configuration_is_refused(nas, tmp_path):
+    command = ["search", nas.config, "--run-dir", tmp_path / "run", "--resume", "--set", "budget.repeats=0"]
+    nas(*command, "--set", "budget.evaluations=1")
+    assert "another seed" in refused(nas, *command, "--set", "seed=99", expect=3)
+
+
+def test_a_place_that_cannot_be_written_is_an_error_without_a_traceback(nas, tmp_path):
+    nas("search", nas.config, "--run-dir", tmp_path / "run", "--set", "budget={evaluations: 1, repeats: 0}")
+    (tmp_path / "file").write_text("mine")
+    refused(nas, "report", tmp_path / "run", "-o", tmp_path / "file" / "report.html", expect=1)
+    refused(nas, "report", tmp_path / "run", "-o", tmp_path, expect=2)
+    refused(nas, "export", tmp_path / "run", "--trial", "frontier", "-o", tmp_path / "file", expect=2)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_run_directory_in_use_is_refused_and_kept(nas, tmp_path):

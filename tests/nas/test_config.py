@@ -120,9 +120,16 @@ def test_overrides_are_yaml_and_checked_like_the_file():
 
 def test_on_resume_only_budget_and_resources_may_change():
     before = read(MINIMAL)
-    check_resumable(before, read(MINIMAL, "budget.evaluations=9", "resources.executor=inprocess"))
+    check_resumable(before, read(MINIMAL, "budget.evaluations=9", "resources.executor=inprocess"), num_begun=4)
     with pytest.raises(ConfigError, match="another seed, constraints"):
-        check_resumable(before, read(MINIMAL, "seed=1", "constraints={latency_ms: 3}"))
+        check_resumable(before, read(MINIMAL, "seed=1", "constraints={latency_ms: 3}"), num_begun=4)
+
+
+def test_on_resume_the_budget_may_not_fall_below_what_was_begun():
+    before = read(MINIMAL)
+    check_resumable(before, read(MINIMAL, "budget.evaluations=3"), num_begun=3)
+    with pytest.raises(ConfigError, match="at least the 4 candidates begun; got 3"):
+        check_resumable(before, read(MINIMAL, "budget.evaluations=3"), num_begun=4)
 
 
 def test_a_configuration_that_is_not_there_names_those_that_ship():

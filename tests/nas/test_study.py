@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from nas.candidates import Evaluated, Failed
-from nas.errors import StudyError
+from nas.errors import NoStudyError, StudyError
 from nas.journal import repair_journal
 from nas.study import Study, journal_storage
 
@@ -67,6 +67,14 @@ def test_a_study_of_a_newer_version_is_refused(toy, tmp_path):
     storage.set_study_user_attr(storage.get_study_id_from_name("search"), "hybridnas:schema_version", 99)
     with pytest.raises(StudyError, match="schema version 99"):
         toy.study(journal_storage(tmp_path / "study.journal"))
+
+
+def test_a_reader_creates_nothing(toy, tmp_path):
+    path = tmp_path / "study.journal"
+    path.touch()
+    with pytest.raises(NoStudyError, match="no study 'search' yet"):
+        Study(space=toy.space, objectives=("error", "cost"), storage=journal_storage(path), read_only=True)
+    assert path.read_bytes() == b""
 
 
 def test_a_study_of_other_objectives_is_refused(toy, tmp_path):

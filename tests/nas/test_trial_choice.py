@@ -31,6 +31,8 @@ def test_an_unknown_choice_says_what_there_is(history, toy):
         choose_trials(history, "4")
     with pytest.raises(UsageError, match="a number, best, knee or frontier; got 'worst'"):
         choose_trials(history, "worst")
+    with pytest.raises(UsageError, match="got '²'"):
+        choose_trials(history, "²")
     with pytest.raises(UsageError, match="no trial has finished"):
         choose_trials(toy.study().history(), "best")
     with pytest.raises(UsageError, match="none has ended yet"):
