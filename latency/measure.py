@@ -40,8 +40,8 @@ def profile(
 
     Everything is measured in `num_sweeps` sweeps. A row is added to the table as soon as it is finished, then reported;
     later sweeps replace it by one with more samples. So what was measured before an interruption is kept by a caller
-    who passes the table. An operator that fails, for lack of memory for
-    example, becomes a row that says why, and the rest goes on.
+    who passes the table. An operator that fails, for lack of memory for example, becomes a row that says why, and the
+    rest goes on.
 
     Args:
         requests: what to measure, from `plan.requests_for`.

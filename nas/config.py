@@ -34,7 +34,7 @@ BOUNDABLE: Final = (CHEAP_OBJECTIVE, "num_parameters", EXPENSIVE_OBJECTIVE)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class LatencyConfig(_Section):
@@ -48,7 +48,7 @@ class LatencyConfig(_Section):
     """CPU threads while measuring on the CPU."""
 
     table: str | None = None
-    """A latency table to price with instead of measuring: a file, or the name of one that ships."""
+    """File of a latency table to price with instead of measuring."""
 
 
 class ProxyConfig(_Section):

@@ -18,6 +18,8 @@ from nas.study import Study, journal_storage
 
 OBJECTIVES = (EXPENSIVE_OBJECTIVE, CHEAP_OBJECTIVE)
 
+_NOT_VALIDATED = "The latency table was not validated against whole models; predicted latencies carry no interval."
+
 
 class Run:
     """An existing run directory."""
@@ -83,9 +85,7 @@ class Run:
             planned_evaluations=self.config.budget.evaluations,
             state=self.state,
             limits=dict(self.config.constraints),
-            caveats=(
-                "The latency table was not validated against whole models; predicted latencies carry no interval.",
-            ),
+            caveats=() if "validation" in self.table().metadata else (_NOT_VALIDATED,),
         )
 
     def _provenance(self) -> dict[str, str]:

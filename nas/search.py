@@ -85,8 +85,10 @@ class Prepared:
     """The table asked for by name; none where it is measured."""
 
 
-def prepare(config: SearchConfig) -> Prepared:
+def prepare(config: SearchConfig, *, own_table: Path | None = None) -> Prepared:
     """Load everything a search reads, so that bad input leaves nothing behind.
+
+    A run that has its own copy of the latency table no longer needs the one it was given by name.
 
     Raises:
         NasError: an unreadable, empty or short corpus, a seed outside the space, a table that cannot be read.
@@ -94,7 +96,8 @@ def prepare(config: SearchConfig) -> Prepared:
     space: ArchitectureSpace[Any] = config.load_space()
     initial = _initial_genomes(config, space)
     rows = needed_rows(config.latency.workload, space, seeds=[space.decode(genome) for genome in initial])
-    given = None if config.latency.table is None else given_table(config.latency.table, rows)
+    has_own = own_table is not None and own_table.exists()
+    given = None if has_own or config.latency.table is None else given_table(config.latency.table, rows)
     if config.resources.executor == "ray":
         from nas.executors.ray_cluster import check_address
 
@@ -159,7 +162,7 @@ def resume(
         num_begun = _num_candidates(path)
         if num_begun:
             check_resumable(before, config, num_begun=num_begun)
-        prepared = prepare(config)
+        prepared = prepare(config, own_table=directory.latency)
         if num_begun:
             _check_same_corpus(directory, prepared.corpus)
         else:
@@ -194,6 +197,9 @@ def _search(
     strategy = make_strategy(config.strategy.name, problem, config.strategy.settings)
     study: Study[Any] = Study(space=space, objectives=OBJECTIVES, storage=journal_storage(directory.journal))
     study.tell_written_results()
+    for record in study.history():
+        if not directory.trial(record.number).exists():
+            write_trial_files(directory, record)
 
     def describe(genome: Hashable) -> dict[str, Any]:
         target = space.decode(genome)
@@ -280,9 +286,10 @@ def _initial_genomes(config: SearchConfig, space: ArchitectureSpace[Any]) -> tup
 
 def _describe(directory: RunDirectory, prepared: Prepared) -> None:
     """Write what the run is; before its first candidate it may still become another."""
-    write_atomically(directory.config, prepared.config.resolved().to_yaml())
     environment = describe_environment() | {"corpus": prepared.corpus.to_dict()}
     write_atomically(directory.environment, json.dumps(environment, indent=2) + "\n")
+    # Last: its configuration is what makes a folder a run.
+    write_atomically(directory.config, prepared.config.resolved().to_yaml())
 
 
 def _num_candidates(path: Path) -> int:

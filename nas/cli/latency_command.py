@@ -167,7 +167,8 @@ def list_tables(
 def _table_paths(places: list[Path] | None) -> list[Path]:
     from importlib.resources import files
 
-    folders = places or [Path(str(files("latency") / "tables"))]
+    shipped = Path(str(files("latency") / "tables"))
+    folders = places or ([shipped] if shipped.is_dir() else [])
     return [path for place in folders for path in (sorted(place.glob("*.parquet")) if place.is_dir() else [place])]
 
 

@@ -1,7 +1,7 @@
 """What `nas search` and `nas resume` do around a search: progress, interrupts, and at the end frontier and report."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
@@ -11,6 +11,7 @@ from nas.config import SearchConfig
 from nas.errors import SearchFailedError
 from nas.interrupt import Interrupts
 from nas.run import Run
+from nas.run_directory import RunDirectory
 from nas.search import resume, start
 
 INTERRUPTED_EXIT_CODE: Final = 75
@@ -64,8 +65,11 @@ def dry_run_words(config: SearchConfig) -> str:
     )
 
 
-def _say_interrupted(path: Path) -> None:
-    typer.echo(f"Interrupted. Nothing that finished is lost; continue with: nas resume {path}", err=True)
+def _say_interrupted(path: Path) -> NoReturn:
+    if RunDirectory(path).config.is_file():
+        typer.echo(f"Interrupted. Nothing that finished is lost; continue with: nas resume {path}", err=True)
+    else:
+        typer.echo("Interrupted before the search began; nothing was written.", err=True)
     raise typer.Exit(INTERRUPTED_EXIT_CODE)
 
 

@@ -18,10 +18,15 @@ def show(
     """Show one trial: architecture, scores, where its latency goes, where it came from."""
     import json
 
+    from nas.errors import UsageError
     from nas.run import Run
     from nas.trial_choice import choose_trials
 
     run = Run(directory)
+    if trial == "frontier":
+        raise UsageError(
+            f"TRIAL is one trial: a number, best or knee. The frontier is listed by `nas pareto {directory}`."
+        )
     record = choose_trials(run.study.history(), trial)[0]
     typer.echo(json.dumps(_content(record), indent=2) if as_json else _words(record))
 
@@ -71,7 +76,7 @@ def _words(record: "Record[Any]") -> str:
     curve = record.details.get("curve")
     if curve:
         step = max(1, len(curve) // 8)
-        points = curve[step - 1 :: step]
+        points = curve[::-1][::step][::-1]  # counted from the end, which holds the last validation
         rows = [
             [f"{tokens:,}", f"{loss:.4f}", "" if validation is None else f"{validation:.4f}"]
             for tokens, loss, validation in points

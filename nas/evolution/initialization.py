@@ -70,7 +70,12 @@ def _infeasible_message(problem: Problem[G], *, rng: np.random.Generator) -> str
     parts = []
     for name, bound in problem.cheap_constraints.items():
         smallest = smallest_value(problem, name, rng=rng)
+        if smallest <= bound:
+            continue
         parts.append(f"{name} <= {bound:g}, while the smallest found in the space is {_rounded_up(smallest)}")
+    if not parts:
+        bounds = ", ".join(f"{name} <= {bound:g}" for name, bound in problem.cheap_constraints.items())
+        return f"Of {_TRIES} random genomes none meets {bounds} (all at once). Raise one of the bounds."
     return (
         f"No genome of the space meets {'; '.join(parts)}. "
         "Raise the bound to at least that, or allow smaller widths and depths."

@@ -20,6 +20,7 @@ from nas.executors.executor import Evaluate, Executor, evaluate_safely
 G = TypeVar("G", bound=Hashable)
 
 _CONNECT_TIMEOUT_S = 5.0
+_ROUNDING = 1e-6  # ten candidates of a tenth of a GPU fit one
 _LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 
 
@@ -186,7 +187,9 @@ def _num_fitting(resources: CandidateResources) -> int:
     asked = {name: amount for name, amount in asked.items() if amount > 0}
     list_nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
     nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
-    fitting = sum(int(min(node.get(name, 0.0) // amount for name, amount in asked.items())) for node in nodes)
+    fitting = sum(
+        int(min(node.get(name, 0.0) / amount for name, amount in asked.items()) + _ROUNDING) for node in nodes
+    )
     if fitting < 1:
         largest = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in asked}
         raise ResourceError(

@@ -141,3 +141,19 @@ def test_a_ray_search_finishes_and_leaves_the_same_kind_of_run(nas, tmp_path):
     assert run.state == "finished"
     assert len(run.study.history().finished()) == 8
     assert len({record.candidate.fingerprint for record in run.study.history().finished()}) == 8
+
+
+def test_a_run_no_longer_needs_the_table_it_was_given(nas, table, tmp_path):
+    copy = tmp_path / "given.parquet"
+    copy.write_bytes(table.read_bytes())
+    smaller = ["--set", "budget.evaluations=2", "--set", "budget.repeats=0", "--set", f"latency.table={copy}"]
+    nas("search", nas.config, "--run-dir", tmp_path / "run", *smaller)
+    copy.unlink()
+    log = tmp_path / "run" / "trials" / "1" / "log.txt"
+    before = log.read_text()
+    log.unlink()
+    (log.parent / "curve.csv").unlink()
+    log.parent.rmdir()
+    nas("resume", tmp_path / "run", "--set", "budget.evaluations=3")
+    assert len(genomes(tmp_path / "run")) == 3
+    assert log.read_text() == before
