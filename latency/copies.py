@@ -6,7 +6,7 @@ Building only; the clock is `cpu_clock.py` or `cuda_clock.py`.
 import torch
 from torch import Tensor
 
-from latency.workload import Dtype
+from latency.workload import Dtype, Phase
 from operators.base import State
 from operators.context import KeyValues, SequenceContext
 from operators.model import ResidualOperator
@@ -38,10 +38,10 @@ class OperatorCopy:
         self._prefill_states: dict[int, State] = {}
         self._contexts: dict[int, SequenceContext] = {}
 
-    @property
-    def backend(self) -> str:
-        """The implementation that runs."""
-        return self.module.operator.backend
+    def backend(self, phase: Phase) -> str:
+        """Return the implementation that runs a phase of a workload."""
+        example = torch.empty(0, device=self.device, dtype=self.dtype)
+        return self.module.operator.backend_at("step" if phase == "decode" else "sequence", example)
 
     @property
     def weight_bytes(self) -> int:

@@ -132,7 +132,7 @@ class _Mix:
         except Exception as error:
             self.failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
             return []
-        self.backends.update(dict.fromkeys((request.key for request in alike), copies[0].backend))
+        self.backends.update((request.key, copies[0].backend(request.phase)) for request in alike)
         return copies
 
     def _fixed_parts(self, alike: Sequence[MeasurementRequest]) -> FixedParts | None:

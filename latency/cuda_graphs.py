@@ -64,7 +64,9 @@ def _operator_rows(requests: Sequence[MeasurementRequest], *, device: str, secon
         except Exception as error:
             yield Samples(key=request.key, failure=describe_failure(error))
         else:
-            yield Samples(key=request.key, microseconds=tuple(samples_us), backend=copies[0].backend + suffix)
+            yield Samples(
+                key=request.key, microseconds=tuple(samples_us), backend=copies[0].backend(request.phase) + suffix
+            )
 
 
 def _enough_copies(requests: Sequence[MeasurementRequest], *, device: str) -> list[OperatorCopy]:

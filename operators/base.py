@@ -4,27 +4,25 @@ Not which operators exist: that is `registry.py`. Nothing here computes anything
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import ClassVar, Generic, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
+from operators.backends import BackendChoice, Phase
 from operators.context import SequenceContext
-from search_spaces.errors import NasError, UnavailableError
+from search_spaces.errors import NasError
 
 __all__ = [
-    "AUTO_BACKEND",
     "EmptyState",
     "Operator",
     "SequenceContext",
     "State",
     "StateError",
     "StateRequest",
-    "resolve_backend",
 ]
-
-AUTO_BACKEND = "auto"
 
 
 class StateError(NasError, ValueError):
@@ -95,11 +93,43 @@ S = TypeVar("S", bound=State)
 class Operator(nn.Module, ABC, Generic[S]):
     """One mixer, without the norm and the residual around it."""
 
-    backends: ClassVar[tuple[str, ...]]
-    """Implementations by name, the one `auto` takes first; every operator has `reference`, the truth in tests."""
+    sequence_backends: ClassVar[tuple[str, ...]]
+    """Implementations of `forward` by name, the one `auto` tries first at the front; each has `reference`, the truth in
+    tests."""
 
-    backend: str
-    """The implementation this instance runs."""
+    step_backends: ClassVar[tuple[str, ...]]
+    """Implementations of `step`, likewise."""
+
+    backends: BackendChoice
+    """Which of them this instance runs."""
+
+    @classmethod
+    def choose(cls, requested: str, *, excluded: Mapping[str, str] | None = None) -> BackendChoice:
+        """Return the choice among the backends of this class.
+
+        Args:
+            requested: `auto`, or a backend's name.
+            excluded: Backends that cannot do the operator's dimensions, and why.
+
+        Raises:
+            UnavailableError: the operator has no such backend, or it cannot run here.
+        """
+        return BackendChoice(
+            operator=cls.__name__,
+            requested=requested,
+            sequence=cls.sequence_backends,
+            step=cls.step_backends,
+            excluded=excluded or {},
+        )
+
+    @classmethod
+    def offered_backends(cls) -> tuple[str, ...]:
+        """Return every backend of this class, for either phase."""
+        return tuple(dict.fromkeys((*cls.sequence_backends, *cls.step_backends)))
+
+    def backend_at(self, phase: Phase, x: Tensor) -> str:
+        """Return the name of what runs a phase on tensors of the device and dtype of x."""
+        return self.backends.at(phase, x)
 
     @abstractmethod
     def forward(self, x_BTD: Tensor, *, state: S | None = None, context: SequenceContext) -> Tensor:
@@ -152,19 +182,3 @@ class Operator(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw every parameter anew for a model of `depth` operators."""
-
-
-def resolve_backend(operator: type[Operator[Any]], requested: str) -> str:
-    """Return the backend to run.
-
-    Raises:
-        UnavailableError: the operator has no such backend.
-    """
-    if requested == AUTO_BACKEND:
-        return operator.backends[0]
-    if requested not in operator.backends:
-        raise UnavailableError(
-            f"backend must be one that {operator.__name__} has; got {requested!r}. "
-            f"Known: {', '.join((AUTO_BACKEND, *operator.backends))}."
-        )
-    return requested

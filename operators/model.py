@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from operators.attention.heads import AttentionHeads
-from operators.base import AUTO_BACKEND, Operator, State
+from operators.backends import AUTO
+from operators.base import Operator, State
 from operators.context import Documents, SequenceContext
 from operators.initialization import draw_matrix, generator_from, initialize_operator, set_norms_to_one
 from operators.norms import RMSNorm
-from operators.registry import build_operator
+from operators.registry import backends_within, build_operator
 from search_spaces.architecture import Architecture
 from search_spaces.errors import SpecError
 from search_spaces.specs import OperatorSpec, kv_source
@@ -24,7 +25,7 @@ from search_spaces.specs import OperatorSpec, kv_source
 class ResidualOperator(nn.Module):
     """x + f(norm(x)) of one operator f, with the operator's interface."""
 
-    def __init__(self, spec: OperatorSpec, *, hidden_size: int, norm_eps: float, backend: str = AUTO_BACKEND) -> None:
+    def __init__(self, spec: OperatorSpec, *, hidden_size: int, norm_eps: float, backend: str = AUTO) -> None:
         super().__init__()
         self.spec = spec
         self.norm = RMSNorm(hidden_size, eps=norm_eps)
@@ -87,20 +88,21 @@ class HybridLM(nn.Module):
     """A decoder of residual operators in any order.
 
     Built on the current default device; on the meta device it counts parameters and bytes without holding any.
-    `backend` is `auto` or `reference`, which every operator has, or one that all operators of the architecture have.
+    `backend` is `auto`, or the name of a backend: operators that have it run it, the others what `auto` chooses.
     """
 
-    def __init__(self, architecture: Architecture, *, seed: int, backend: str = AUTO_BACKEND) -> None:
+    def __init__(self, architecture: Architecture, *, seed: int, backend: str = AUTO) -> None:
         super().__init__()
         self.architecture = architecture
         device = torch.empty(0).device
         width = architecture.hidden_size
+        backends = backends_within(architecture.operators, requested=backend)
         with torch.device("meta"):
             self.embedding = nn.Parameter(torch.empty(architecture.vocab_size, width))
             self.meta_tokens = nn.Parameter(torch.empty(architecture.num_meta_tokens, width))
             self.layers = nn.ModuleList(
-                ResidualOperator(spec, hidden_size=width, norm_eps=architecture.norm_eps, backend=backend)
-                for spec in architecture.operators
+                ResidualOperator(spec, hidden_size=width, norm_eps=architecture.norm_eps, backend=name)
+                for spec, name in zip(architecture.operators, backends, strict=True)
             )
             self.norm = RMSNorm(width, eps=architecture.norm_eps)
             self.head = None if architecture.tie_embeddings else nn.Parameter(torch.empty_like(self.embedding))

@@ -1,19 +1,20 @@
 """Which layer computes which spec."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import torch
 
 from operators.attention.layer import Attention
-from operators.base import AUTO_BACKEND, Operator
+from operators.backends import AUTO
+from operators.base import Operator
 from operators.deltanet.layer import DeltaNet
 from operators.ffn.layer import FFN
 from operators.hybrid_head.layer import HybridHead
 from operators.initialization import generator_from, initialize_operator
 from operators.mamba1.layer import Mamba1
 from operators.mamba2.layer import Mamba2
-from search_spaces.errors import SpecError
+from search_spaces.errors import SpecError, UnavailableError, near_miss
 from search_spaces.specs import (
     AttentionSpec,
     DeltaNetSpec,
@@ -86,9 +87,22 @@ REGISTRY: Final = Registry(
 )
 
 
-def build_operator(
-    spec: OperatorSpec, *, hidden_size: int, norm_eps: float, backend: str = AUTO_BACKEND
-) -> Operator[Any]:
+def backends_within(specs: Sequence[OperatorSpec], *, requested: str) -> tuple[str, ...]:
+    """Return what to ask each operator of a model for: the backend requested where it has it, else `auto`.
+
+    Raises:
+        UnavailableError: none of the operators has it.
+    """
+    offered = [REGISTRY.layer_class(type(spec)).offered_backends() for spec in specs]
+    if requested != AUTO and not any(requested in names for names in offered):
+        known = {AUTO}.union(*offered)
+        raise UnavailableError(
+            f"backend must be one that an operator of the model has; got {requested!r}.{near_miss(requested, known)}"
+        )
+    return tuple(requested if requested in names else AUTO for names in offered)
+
+
+def build_operator(spec: OperatorSpec, *, hidden_size: int, norm_eps: float, backend: str = AUTO) -> Operator[Any]:
     """Return the layer of a spec on the current default device, its weights drawn from a fixed seed.
 
     A model draws them again from its own seed.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from operators.attention.backends import attend_fused, attend_in_blocks
 from operators.attention.reference import attend, same_document, visible
 from operators.attention.state import KeyValueState, cache_of
+from operators.backends import BackendChoice
 from operators.base import StateRequest
 from operators.context import Documents, KeyValues, SequenceContext
 from operators.norms import RMSNorm
@@ -24,10 +25,10 @@ BLOCKS_FROM_WINDOWS: Final = 2
 class AttentionHeads(nn.Module):
     """Everything of attention that is not a projection of the residual stream."""
 
-    def __init__(self, spec: AttentionSpec, *, norm_eps: float, backend: str) -> None:
+    def __init__(self, spec: AttentionSpec, *, norm_eps: float, backends: BackendChoice) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = backend
+        self.backends = backends
         self.q_norm = RMSNorm(spec.head_dim, eps=norm_eps) if spec.qk_norm else None
         self.k_norm = RMSNorm(spec.head_dim, eps=norm_eps) if spec.qk_norm and spec.shares_kv_with is None else None
         self.cache_window = spec.window
@@ -83,7 +84,7 @@ class AttentionHeads(nn.Module):
             last = last.clone()
             state.append(own[0][:, 0], own[1][:, 0])
         mask = state.visible_slots(last, window=self.spec.window)[None]
-        run = attend if self.backend == "reference" else attend_fused
+        run = attend if self.backends.at("step", q_BTHK) == "reference" else attend_fused
         return run(q_BTHK, state.keys, state.values, mask=mask)[:, 0].flatten(1)
 
     def _start(self, state: KeyValueState | None, context: SequenceContext, *, tokens: int) -> int:
@@ -119,7 +120,7 @@ class AttentionHeads(nn.Module):
 
     def _attend(self, q_BTHK: Tensor, kv: KeyValues, position_T: Tensor, context: SequenceContext) -> Tensor:
         window, num_meta, tokens = self.spec.window, context.num_meta_tokens, q_BTHK.shape[1]
-        fused = self.backend != "reference"
+        fused = self.backends.at("sequence", q_BTHK) != "reference"
         plain = kv.positions is None and context.documents is None
         if fused and plain and (window is None or tokens <= window):
             return attend_fused(q_BTHK, kv.keys, kv.values, mask=None)

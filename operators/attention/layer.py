@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from operators.attention.heads import AttentionHeads
 from operators.attention.state import KeyValueState
-from operators.base import Operator, StateRequest, resolve_backend
+from operators.base import Operator, StateRequest
 from operators.context import SequenceContext
 from operators.initialization import draw_reading, draw_writing
 from search_spaces.specs import AttentionSpec
@@ -17,13 +17,14 @@ from search_spaces.specs import AttentionSpec
 class Attention(Operator[KeyValueState]):
     """Softmax attention with grouped queries."""
 
-    backends: ClassVar[tuple[str, ...]] = ("sdpa", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("sdpa", "reference")
+    step_backends: ClassVar[tuple[str, ...]] = ("sdpa", "reference")
 
     def __init__(self, spec: AttentionSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = resolve_backend(type(self), backend)
-        self.heads = AttentionHeads(spec, norm_eps=norm_eps, backend=self.backend)
+        self.backends = self.choose(backend)
+        self.heads = AttentionHeads(spec, norm_eps=norm_eps, backends=self.backends)
         self.qkv = nn.Linear(hidden_size, sum(self.heads.widths), bias=spec.bias)
         self.output = nn.Linear(self.heads.output_width, hidden_size, bias=False)
 

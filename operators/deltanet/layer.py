@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from operators.base import Operator, StateRequest, resolve_backend
+from operators.base import Operator, StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.deltanet.chunked import chunked
@@ -23,12 +23,13 @@ from search_spaces.specs import DeltaNetSpec
 class DeltaNet(Operator[DeltaNetState]):
     """Linear attention with the delta rule."""
 
-    backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: DeltaNetSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = resolve_backend(type(self), backend)
+        self.backends = self.choose(backend)
         inner = spec.num_heads * spec.head_dim
         self.widths = [3 * inner, spec.num_heads, *([inner] if spec.output_gate else [])]
         self.in_projection = nn.Linear(hidden_size, sum(self.widths), bias=False)
@@ -96,7 +97,7 @@ class DeltaNet(Operator[DeltaNetState]):
                     qkv_BTC.shape[0], self.spec.num_heads, self.spec.head_dim, self.spec.head_dim
                 )
             strength = self._strength(beta_BTH.to(dtype))
-            scan = recurrent if self.backend == "reference" else chunked
+            scan = recurrent if self.backends.at("sequence", qkv_BTC) == "reference" else chunked
             y_BTHV, carried = scan(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
             return y_BTHV.to(qkv_BTC.dtype), history, carried
 

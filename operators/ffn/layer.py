@@ -5,7 +5,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from operators.base import EmptyState, Operator, StateRequest, resolve_backend
+from operators.base import EmptyState, Operator, StateRequest
 from operators.context import SequenceContext
 from operators.ffn.reference import activate
 from operators.initialization import draw_reading, draw_writing
@@ -16,13 +16,14 @@ from search_spaces.specs import FFNSpec
 class FFN(Operator[EmptyState]):
     """Feed-forward network; gate and up projection are one matrix, the gate first."""
 
-    backends: ClassVar[tuple[str, ...]] = ("reference",)
+    sequence_backends: ClassVar[tuple[str, ...]] = ("reference",)
+    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: FFNSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         del norm_eps  # an FFN holds no norm of its own
         self.spec = spec
-        self.backend = resolve_backend(type(self), backend)
+        self.backends = self.choose(backend)
         self.up = nn.Linear(hidden_size, spec.intermediate_size * (2 if spec.is_gated else 1), bias=False)
         self.down = nn.Linear(spec.intermediate_size, hidden_size, bias=False)
 

@@ -4,18 +4,22 @@ The attention branch is RMS-normalised. So is the state-space branch: Mamba-1 by
 gated norm it ends with.
 """
 
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
 from operators.attention.heads import AttentionHeads
-from operators.base import Operator, StateRequest, resolve_backend
+from operators.attention.layer import Attention
+from operators.backends import AUTO, BackendChoice, Phase
+from operators.base import Operator, StateRequest
 from operators.context import SequenceContext
 from operators.hybrid_head.state import HybridHeadState
 from operators.initialization import draw_reading, draw_writing
+from operators.mamba1.layer import Mamba1
 from operators.mamba1.mixer import Mamba1Mixer
 from operators.mamba1.state import Mamba1State
+from operators.mamba2.layer import Mamba2
 from operators.mamba2.mixer import Mamba2Mixer
 from operators.mamba2.state import Mamba2State
 from operators.norms import RMSNorm
@@ -26,22 +30,21 @@ from search_spaces.specs import HybridHeadSpec, Mamba1Spec
 class HybridHead(Operator[HybridHeadState]):
     """Attention and a state space in parallel on one input."""
 
-    backends: ClassVar[tuple[str, ...]] = ("fused", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("sdpa", "chunked", "reference")
+    step_backends: ClassVar[tuple[str, ...]] = ("sdpa", "reference")
 
     def __init__(self, spec: HybridHeadSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = resolve_backend(type(self), backend)
-        is_reference = self.backend == "reference"
+        self.backends = self.choose(backend)
         inner = spec.ssm.inner_size
-        self.heads = AttentionHeads(spec.attention, norm_eps=norm_eps, backend="reference" if is_reference else "sdpa")
-        ssm_backend = "reference" if is_reference else "chunked"
+        self.heads = AttentionHeads(spec.attention, norm_eps=norm_eps, backends=self._within(Attention))
         self.mixer: Mamba1Mixer | Mamba2Mixer
         if isinstance(spec.ssm, Mamba1Spec):
-            self.mixer = Mamba1Mixer(spec.ssm, norm_eps=norm_eps, backend=ssm_backend)
+            self.mixer = Mamba1Mixer(spec.ssm, norm_eps=norm_eps, backends=self._within(Mamba1))
             self.ssm_norm: nn.Module = RMSNorm(inner, eps=norm_eps)
         else:
-            self.mixer = Mamba2Mixer(spec.ssm, norm_eps=norm_eps, backend=ssm_backend)
+            self.mixer = Mamba2Mixer(spec.ssm, norm_eps=norm_eps, backends=self._within(Mamba2))
             self.ssm_norm = nn.Identity()
         self.attention_norm = RMSNorm(inner, eps=norm_eps)
         self.widths = [sum(self.heads.widths), sum(self.mixer.widths)]
@@ -74,6 +77,11 @@ class HybridHead(Operator[HybridHeadState]):
         """Return an empty state; its cache is the source's where keys and values are shared."""
         return HybridHeadState(cache=self.heads.make_state(request), ssm=self.mixer.make_state(request))
 
+    def backend_at(self, phase: Phase, x: Tensor) -> str:
+        """Return the backends of both branches, as in `sdpa+chunked`."""
+        branches = (branch.backends.at(phase, x) for branch in (self.heads, self.mixer))
+        return "+".join(dict.fromkeys(branches))
+
     def reads_residual(self) -> tuple[Tensor, ...]:
         """Return the joint projection to both branches."""
         return (self.in_projection.weight,)
@@ -89,6 +97,11 @@ class HybridHead(Operator[HybridHeadState]):
             nn.init.zeros_(self.qkv_bias)
         self.mixer.initialize(generator=generator)
         draw_writing(self.output, generator=generator, depth=depth)
+
+    def _within(self, branch: type[Operator[Any]]) -> BackendChoice:
+        """Return the choice of one branch: the backend asked for where the branch has it, else `auto`."""
+        requested = self.backends.requested
+        return branch.choose(requested if requested in branch.offered_backends() else AUTO)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         qkv, ssm = torch.split(self.in_projection(x), self.widths, dim=-1)

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from operators.base import Operator, StateRequest, resolve_backend
+from operators.base import Operator, StateRequest
 from operators.context import SequenceContext
 from operators.initialization import draw_reading, draw_writing
 from operators.mamba1.mixer import Mamba1Mixer
@@ -17,13 +17,14 @@ from search_spaces.specs import Mamba1Spec
 class Mamba1(Operator[Mamba1State]):
     """Selective state space with one step size per channel."""
 
-    backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: Mamba1Spec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = resolve_backend(type(self), backend)
-        self.mixer = Mamba1Mixer(spec, norm_eps=norm_eps, backend=self.backend)
+        self.backends = self.choose(backend)
+        self.mixer = Mamba1Mixer(spec, norm_eps=norm_eps, backends=self.backends)
         self.in_projection = nn.Linear(hidden_size, sum(self.mixer.widths), bias=False)
         self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
 

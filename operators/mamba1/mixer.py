@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from operators.backends import BackendChoice
 from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
@@ -23,10 +24,10 @@ from search_spaces.specs import Mamba1Spec
 class Mamba1Mixer(nn.Module):
     """Everything of Mamba-1 that is not a projection of the residual stream."""
 
-    def __init__(self, spec: Mamba1Spec, *, norm_eps: float, backend: str) -> None:
+    def __init__(self, spec: Mamba1Spec, *, norm_eps: float, backends: BackendChoice) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = backend
+        self.backends = backends
         self.conv = ShortConvolution(spec.inner_size, width=spec.conv_width, bias=True)
         self.selection_widths = [spec.dt_rank, spec.state_size, spec.state_size]
         self.selection = nn.Linear(spec.inner_size, sum(self.selection_widths), bias=False)
@@ -102,7 +103,7 @@ class Mamba1Mixer(nn.Module):
             if carried is None:
                 carried = convolved_BTI.new_zeros(x_BTI.shape[0], self.spec.inner_size, self.spec.state_size)
             A_IN = -self.A_log.to(dtype).exp()
-            scan = recurrent if self.backend == "reference" else chunked
+            scan = recurrent if self.backends.at("sequence", x_BTI) == "reference" else chunked
             y_BTI, carried = scan(
                 convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype), documents=documents
             )

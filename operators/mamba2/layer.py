@@ -5,7 +5,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from operators.base import Operator, StateRequest, resolve_backend
+from operators.base import Operator, StateRequest
 from operators.context import SequenceContext
 from operators.initialization import draw_reading, draw_writing
 from operators.mamba2.mixer import Mamba2Mixer
@@ -17,13 +17,14 @@ from search_spaces.specs import Mamba2Spec
 class Mamba2(Operator[Mamba2State]):
     """State space with one decay per head."""
 
-    backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: Mamba2Spec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = resolve_backend(type(self), backend)
-        self.mixer = Mamba2Mixer(spec, norm_eps=norm_eps, backend=self.backend)
+        self.backends = self.choose(backend)
+        self.mixer = Mamba2Mixer(spec, norm_eps=norm_eps, backends=self.backends)
         self.in_projection = nn.Linear(hidden_size, sum(self.mixer.widths), bias=False)
         self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from operators.backends import BackendChoice
 from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
@@ -23,10 +24,10 @@ from search_spaces.specs import Mamba2Spec
 class Mamba2Mixer(nn.Module):
     """Everything of Mamba2 that is not a projection of the residual stream."""
 
-    def __init__(self, spec: Mamba2Spec, *, norm_eps: float, backend: str) -> None:
+    def __init__(self, spec: Mamba2Spec, *, norm_eps: float, backends: BackendChoice) -> None:
         super().__init__()
         self.spec = spec
-        self.backend = backend
+        self.backends = backends
         self.group_width = spec.num_groups * spec.state_size
         self.conv = ShortConvolution(spec.inner_size + 2 * self.group_width, width=spec.conv_width, bias=True)
         self.dt_bias = nn.Parameter(torch.empty(spec.num_heads))
@@ -110,7 +111,7 @@ class Mamba2Mixer(nn.Module):
                 carried = x_BTHP.new_zeros(*x_BTHP.shape[:1], *x_BTHP.shape[2:], self.spec.state_size)
             step_BTH = F.softplus(dt_BTH.to(dtype) + self.dt_bias.to(dtype))
             A_H = -self.A_log.to(dtype).exp()
-            scan = recurrent if self.backend == "reference" else chunked
+            scan = recurrent if self.backends.at("sequence", xbc_BTC) == "reference" else chunked
             y_BTHP, carried = scan(
                 x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype), documents=documents
             )

@@ -289,10 +289,12 @@ def test_matrices_on_the_residual_stream_are_declared(operator: Operator[Any], h
 
 
 def test_a_backend_says_which_it_is_and_an_unknown_one_is_refused(spec: OperatorSpec, hidden_size: int) -> None:
+    x_BTD = random_input(3, hidden_size)
     layer = build_operator(spec, hidden_size=hidden_size, norm_eps=NORM_EPS)
-    assert layer.backend == layer.backends[0]
-    slow = build_operator(spec, hidden_size=hidden_size, norm_eps=NORM_EPS, backend="reference")
-    assert slow.backend == "reference"
+    for phase, offered in (("sequence", layer.sequence_backends), ("step", layer.step_backends)):
+        assert set(layer.backend_at(phase, x_BTD).split("+")) <= set(offered)
+        slow = build_operator(spec, hidden_size=hidden_size, norm_eps=NORM_EPS, backend="reference")
+        assert slow.backend_at(phase, x_BTD) == "reference"
     with pytest.raises(RuntimeError, match=r"got 'quantum'.*reference"):
         build_operator(spec, hidden_size=hidden_size, norm_eps=NORM_EPS, backend="quantum")
 
