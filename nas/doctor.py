@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Final
 
 from nas.environment import PACKAGES, installed_version
+from operators.backends import BACKENDS, Backend
 
 _OPTIONAL: Final = {
-    "fla": ("flash-linear-attention", "gpu"),
-    "mamba_ssm": ("mamba-ssm", "gpu"),
     "causal_conv1d": ("causal-conv1d", "gpu"),
-    "triton": ("triton", "gpu"),
     "transformers": ("transformers", "eval"),
 }
 
 
 def diagnose() -> dict[str, dict[str, str]]:
-    """Return findings by section: machine, packages, devices, optional packages."""
+    """Return findings by section: machine, packages, devices, operator backends, optional packages."""
+    has_gpu, gpu = _gpu()
     return {
         "machine": _machine(),
         "packages": {name: found for name in PACKAGES if (found := installed_version(name)) is not None},
-        "devices": _devices(),
+        "devices": {"cpu": platform.processor() or platform.machine(), "gpu": gpu},
+        "backends": {name: _backend(backend, has_gpu=has_gpu) for name, backend in BACKENDS.items()},
         "optional": {name: _optional(module=name) for name in _OPTIONAL},
     }
 
@@ -39,17 +39,24 @@ def _machine() -> dict[str, str]:
     }
 
 
-def _devices() -> dict[str, str]:
+def _gpu() -> tuple[bool, str]:
+    """Return whether torch can use a GPU, and what was found, in words."""
     # Asking torch would take seconds; the driver's device files tell whether there is a GPU to ask about.
     gpus = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
     torch_version = installed_version("torch") or ""
     if not gpus:
-        gpu = "none: no NVIDIA device on this machine"
-    elif "+cpu" in torch_version:
-        gpu = f"{', '.join(gpus)}, but torch {torch_version} is a CPU build; install a CUDA build of torch"
-    else:
-        gpu = ", ".join(gpus)
-    return {"cpu": platform.processor() or platform.machine(), "gpu": gpu}
+        return False, "none: no NVIDIA device on this machine"
+    if "+cpu" in torch_version:
+        return False, f"{', '.join(gpus)}, but torch {torch_version} is a CPU build; install a CUDA build of torch"
+    return True, ", ".join(gpus)
+
+
+def _backend(backend: Backend, *, has_gpu: bool) -> str:
+    if (missing := backend.missing_package()) is not None:
+        return f"unavailable: {missing}"
+    if backend.devices is not None and not has_gpu:
+        return f"unavailable: it runs on {' or '.join(sorted(backend.devices))} only. {backend.description}"
+    return f"available. {backend.description}"
 
 
 def _optional(*, module: str) -> str:
