@@ -70,7 +70,7 @@ def profile(
     todo = missing(requests, table)
     found: dict[RowKey, Samples] = {}
     done = 0
-    with _threads(num_threads), torch.inference_mode():
+    with threads(num_threads), torch.inference_mode():
         for _ in range(num_sweeps):
             sweep = _measure(todo, device=device, seconds_per_set=seconds_per_set, typical_depth=typical_depth)
             for samples in sweep:
@@ -95,7 +95,8 @@ def _measure(
 
 
 @contextmanager
-def _threads(num_threads: int) -> Iterator[None]:
+def threads(num_threads: int) -> Iterator[None]:
+    """Let torch compute with so many CPU threads meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:

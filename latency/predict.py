@@ -72,10 +72,11 @@ def predict(architecture: Architecture, workload: Workload, table: LatencyTable)
         name: prefill_ms.get(name, 0.0) + decode_ms.get(name, 0.0) for name in dict.fromkeys((*prefill_ms, *decode_ms))
     }
     milliseconds = sum(by_operator.values())
+    validation = table.validation(workload)
     tokens = workload.batch_size * (workload.generated_tokens if workload.has_decode else workload.prompt_tokens)
     return Prediction(
         milliseconds=milliseconds,
-        interval_ms=None,
+        interval_ms=None if validation is None else validation.interval_ms(milliseconds),
         by_operator=by_operator,
         prefill_ms=sum(prefill_ms.values()),
         decode_ms=sum(decode_ms.values()),

@@ -76,30 +76,43 @@ class Decoder:
         Raises:
             SpecError: a prompt of another batch, no tokens asked for, or more than the decoder has room for.
         """
-        self._start(prompt_BT, num_tokens=num_tokens)
-        for _ in range(num_tokens - 1):
-            self._advance()
+        self._check(prompt_BT, num_tokens=num_tokens)
+        self.prefill(prompt_BT)
+        self.extend(num_tokens - 1)
         return self._written_BN[:, :num_tokens].clone()
 
     @torch.no_grad()
     def stream(self, prompt_BT: Tensor, *, num_tokens: int) -> Iterator[Tensor]:
         """Yield the tokens [B] that `generate` returns, each as soon as it is there."""
-        self._start(prompt_BT, num_tokens=num_tokens)
+        self._check(prompt_BT, num_tokens=num_tokens)
+        self.prefill(prompt_BT)
         yield self._tokens_B.clone()
         for _ in range(num_tokens - 1):
-            self._advance()
+            self.extend(1)
             yield self._tokens_B.clone()
 
-    def prefill(self, prompt_BT: Tensor) -> None:
-        """Forget what was generated before, read a prompt and choose the first token after it."""
+    def reset(self) -> None:
+        """Forget what was read and generated; what comes next is the token after the meta tokens and token 0."""
         self._model.reset_state(self._state)
         self._generator.manual_seed(self._sampling.seed)
         self._num_written.zero_()
+        self._tokens_B.zero_()
+
+    @torch.no_grad()
+    def prefill(self, prompt_BT: Tensor) -> None:
+        """Start anew: read a prompt and choose the first token after it."""
+        self.reset()
         for chunk_BT in torch.split(prompt_BT, self._chunk_tokens, dim=1):
             logits_BV = self._model.prefill(chunk_BT, self._state)
         self._write(logits_BV)
 
-    def _start(self, prompt_BT: Tensor, *, num_tokens: int) -> None:
+    @torch.no_grad()
+    def extend(self, num_tokens: int) -> None:
+        """Take so many steps more, without waiting for the device; the caller counts what there is room for."""
+        for _ in range(num_tokens):
+            self._advance()
+
+    def _check(self, prompt_BT: Tensor, *, num_tokens: int) -> None:
         if prompt_BT.ndim != 2 or prompt_BT.shape[0] != self.batch_size or not prompt_BT.shape[1]:
             raise SpecError(
                 f"A prompt must be [batch={self.batch_size}, tokens] with at least one token; "
@@ -112,7 +125,6 @@ class Decoder:
                 f"A decoder of max_tokens={self.max_tokens} has no room for {prompt_BT.shape[1]} prompt and "
                 f"{num_tokens} generated tokens. Make it with a larger max_tokens."
             )
-        self.prefill(prompt_BT)
 
     def _step(self) -> None:
         self._write(self._model.step(self._tokens_B, self._state))
@@ -140,8 +152,7 @@ class Decoder:
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side), torch.no_grad():
             for _ in range(_WARMUP_STEPS):
-                self._model.reset_state(self._state)
-                self._num_written.zero_()
+                self.reset()
                 self._step()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()

@@ -14,6 +14,8 @@ from latency.device import DeviceFingerprint, DeviceMismatchError, describe_diff
 from latency.lookup import Lookup, UnmeasuredError
 from latency.rows import LatencyRow, RowKey
 from latency.table_file import read_table, write_table
+from latency.validation import Validation, validation_for, with_validation
+from latency.workload import Workload
 
 __all__ = ["KEY_COLUMNS", "VALUE_COLUMNS", "LatencyTable", "UnmeasuredError"]
 
@@ -39,6 +41,7 @@ class LatencyTable:
         """JSON-ready remarks that travel with the table, such as what a validation found."""
         self._rows = {row.key: row for row in rows}
         self._lookup: Lookup | None = None
+        self._validations: dict[Workload, Validation | None] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,6 +77,17 @@ class LatencyTable:
             {**asdict(row.key), **{name: getattr(row, name) for name in VALUE_COLUMNS}} for row in self._rows.values()
         ]
         return pd.DataFrame.from_records(records, columns=[*KEY_COLUMNS, *VALUE_COLUMNS])
+
+    def validation(self, workload: Workload) -> Validation | None:
+        """Return the check of this table against whole models that speaks for a workload, if there was one."""
+        if workload not in self._validations:
+            self._validations[workload] = validation_for(self.metadata, workload)
+        return self._validations[workload]
+
+    def add_validation(self, validation: Validation) -> None:
+        """Keep what a check found; it takes the place of an earlier one of the same workload."""
+        self.metadata = with_validation(self.metadata, validation)
+        self._validations.clear()
 
     def add(self, row: LatencyRow) -> None:
         """Put in one row."""

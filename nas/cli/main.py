@@ -9,7 +9,7 @@ from nas.cli import (
     dashboard_command,
     doctor_command,
     export_command,
-    latency_command,
+    latency,
     pareto_command,
     report_command,
     resume_command,
@@ -34,7 +34,7 @@ app.command("show")(show_command.show)
 app.command("export")(export_command.export)
 app.command("report")(report_command.report)
 app.command("dashboard")(dashboard_command.dashboard)
-app.add_typer(latency_command.app, name="latency")
+app.add_typer(latency.app, name="latency")
 app.add_typer(config_command.app, name="config")
 app.command("doctor")(doctor_command.doctor)
 

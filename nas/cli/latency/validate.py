@@ -1,0 +1,122 @@
+"""`nas latency validate`: predict models, time them whole, and keep how far off the predictions were."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.latency.options import (
+    Architectures,
+    BatchSize,
+    DeviceName,
+    DtypeName,
+    GeneratedTokens,
+    NumThreads,
+    PhaseName,
+    PromptTokens,
+    SpaceName,
+    TableFile,
+)
+from nas.cli.options import Json
+
+if TYPE_CHECKING:
+    from latency.validation import Validation
+
+WORST_SHOWN = 5
+
+
+def validate(
+    table: TableFile = Path("latency.parquet"),
+    space: SpaceName = None,
+    samples: Annotated[int, typer.Option("--samples", min=0, help="Random architectures of the space.")] = 40,
+    arch: Architectures = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random architectures.")] = 0,
+    phase: PhaseName = "decode",
+    batch_size: BatchSize = 1,
+    prompt_tokens: PromptTokens = 0,
+    generated_tokens: GeneratedTokens = 1024,
+    dtype: DtypeName = "float32",
+    device: DeviceName = "cpu",
+    num_threads: NumThreads = 1,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE.html", help="Draw predicted against measured.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a table against whole models on its device, and store what was found with it."""
+    import json
+
+    from latency.table import LatencyTable
+    from latency.validate import validate as validate_table
+    from latency.workload import Workload
+    from nas.latency_models import models_to_validate
+
+    workload = Workload(
+        phase=phase,
+        batch_size=batch_size,
+        prompt_tokens=prompt_tokens,
+        generated_tokens=generated_tokens,
+        dtype=dtype,
+    )
+    loaded = LatencyTable.load(table)
+    models = models_to_validate(space=space, samples=samples, names=arch or [], seed=seed)
+
+    def report(done: int, total: int, words: str) -> None:
+        typer.echo(f"{done}/{total} {words}", err=True)
+
+    found = validate_table(
+        models, workload=workload, table=loaded, device=device, num_threads=num_threads, report=report
+    )
+    loaded.add_validation(found)
+    loaded.save(table)
+    if picture is not None:
+        _draw(found, device=loaded.fingerprint.describe(), path=picture)
+    typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else _in_words(found, table=table))
+
+
+def _findings(found: "Validation") -> list[str]:
+    accuracy = found.accuracy
+    return [
+        f"mean absolute error {accuracy.mape:.1f} %, bias {accuracy.bias:+.1f} %, 95th percentile {accuracy.p95:.1f} %",
+        f"Spearman {accuracy.spearman:.3f}; ordered right: {accuracy.clear_pairs_ordered:.0f} % of the pairs more than "
+        f"10 % apart, {accuracy.close_pairs_ordered:.0f} % of the closer ones",
+    ]
+
+
+def _in_words(found: "Validation", *, table: Path) -> str:
+    from nas.cli.text_table import text_table
+
+    rows = [
+        [
+            model.name,
+            str(model.hidden_size),
+            f"{model.predicted_ms:.2f}",
+            f"{model.measured_ms:.2f}",
+            f"{100 * model.error:+.1f} %",
+        ]
+        for model in found.worst[:WORST_SHOWN]
+    ]
+    headers = ["worst predicted", "width", "predicted ms", "measured ms", "error"]
+    title = f"{table}: {found.workload.describe()}, {len(found.models)} models"
+    return "\n".join((title, *_findings(found), "", text_table(headers, rows, right=[False, *[True] * 4])))
+
+
+def _draw(found: "Validation", *, device: str, path: Path) -> None:
+    from dashboards.validation import PredictedAndMeasured, ValidationPicture, write_validation_page
+
+    picture = ValidationPicture(
+        title="Latency: predicted against measured",
+        device=device,
+        workload=found.workload.describe(),
+        findings=_findings(found),
+        models=[
+            PredictedAndMeasured(
+                name=model.name,
+                hidden_size=model.hidden_size,
+                predicted_ms=model.predicted_ms,
+                measured_ms=model.measured_ms,
+            )
+            for model in found.models
+        ],
+    )
+    write_validation_page(picture, path)

@@ -1,0 +1,42 @@
+"""Which models a latency table is checked with: random ones of a space, and architectures by name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from latency.validate import NamedArchitecture
+from nas.architectures import load_architecture
+from nas.errors import UsageError
+from search_spaces import ArchitectureSpace
+from search_spaces.presets import load_preset
+
+_MOST_DRAWS_A_SAMPLE = 100
+
+
+def models_to_validate(*, space: str | None, samples: int, names: Sequence[str], seed: int) -> list[NamedArchitecture]:
+    """Return `samples` distinct architectures of a space preset, the same ones for a seed, and those named.
+
+    A small space that holds fewer gives what it has.
+
+    Raises:
+        UsageError: fewer than two models in all; an error and an order need two.
+    """
+    models = [NamedArchitecture(name=name, architecture=load_architecture(name)) for name in names]
+    if space is not None:
+        loaded: ArchitectureSpace[Any] = load_preset(space)
+        rng = np.random.default_rng(seed)
+        drawn: dict[str, NamedArchitecture] = {}
+        for _ in range(_MOST_DRAWS_A_SAMPLE * samples):
+            if len(drawn) == samples:
+                break
+            architecture = loaded.decode(loaded.sample(rng=rng))
+            model = NamedArchitecture(name=architecture.pattern, architecture=architecture)
+            drawn.setdefault(architecture.fingerprint(), model)
+        models += drawn.values()
+    if len(models) < 2:
+        raise UsageError(
+            f"A table is checked with at least two models; got {len(models)}. "
+            "Name a space with --space, or architectures with --arch (more than once)."
+        )
+    return models
