@@ -65,6 +65,11 @@ COLUMNS: Final = (
         "to milliseconds; may be null.",
     ),
     Column(
+        name="measured_latency_ms",
+        dtype="float64",
+        meaning="Milliseconds the whole model took on the device, where it was timed; null elsewhere.",
+    ),
+    Column(
         name="curve",
         dtype="str",
         meaning="JSON list of [tokens, training loss, validation loss or null]; may be null.",

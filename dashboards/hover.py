@@ -33,6 +33,8 @@ def describe(row: Mapping[str, Any], *, results: Results) -> str:
         for objective in results.objectives
         if not is_missing(row[objective.column])
     ]
+    if not is_missing(row["measured_latency_ms"]):
+        lines.append(f"Measured whole {number(row['measured_latency_ms'])} ms")
     if not is_missing(row["failure_kind"]):
         lines.append(f"<b>{hover_text(row['failure_kind'])}</b>")
     if not is_missing(row["failure_message"]):

@@ -70,13 +70,14 @@ def _fields(results: Results) -> list[_Field]:
         _Field(title="Status", column="status", write=_word, is_number=False),
         _Field(title="Origin", column="origin", write=_word, is_number=False),
         *objectives,
+        _Field(title="Measured ms", column="measured_latency_ms", write=_aligned(trials["measured_latency_ms"])),
         _Field(title="Bits/byte", column="bits_per_byte", write=_aligned(trials["bits_per_byte"])),
         _Field(title="Width", column="hidden_size", write=whole),
         _Field(title="Depth", column="depth", write=whole),
         _Field(title="Parameters", column="num_parameters", write=count),
         _Field(title="Pattern", column="pattern", write=_word, is_number=False),
     ]
-    optional = {"bits_per_byte", "hidden_size", "depth", "num_parameters", "pattern"}
+    optional = {"measured_latency_ms", "bits_per_byte", "hidden_size", "depth", "num_parameters", "pattern"}
     return [entry for entry in all_fields if entry.column not in optional or trials[entry.column].notna().any()]
 
 

@@ -69,7 +69,7 @@ class Decoder:
         self._num_written = torch.zeros(1, dtype=torch.int64, device=weight.device)
         self._advance: Callable[[], None] = self._captured() if weight.is_cuda else self._step
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def generate(self, prompt_BT: Tensor, *, num_tokens: int) -> Tensor:
         """Return the `num_tokens` tokens [B, N] that follow a prompt; the host waits for the device once, at the end.
 
@@ -81,7 +81,7 @@ class Decoder:
         self.extend(num_tokens - 1)
         return self._written_BN[:, :num_tokens].clone()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def stream(self, prompt_BT: Tensor, *, num_tokens: int) -> Iterator[Tensor]:
         """Yield the tokens [B] that `generate` returns, each as soon as it is there."""
         self._check(prompt_BT, num_tokens=num_tokens)
@@ -98,7 +98,7 @@ class Decoder:
         self._num_written.zero_()
         self._tokens_B.zero_()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def prefill(self, prompt_BT: Tensor) -> None:
         """Start anew: read a prompt and choose the first token after it."""
         self.reset()
@@ -106,7 +106,7 @@ class Decoder:
             logits_BV = self._model.prefill(chunk_BT, self._state)
         self._write(logits_BV)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def extend(self, num_tokens: int) -> None:
         """Take so many steps more, without waiting for the device; the caller counts what there is room for."""
         for _ in range(num_tokens):
@@ -150,13 +150,13 @@ class Decoder:
         """Return the replay of a step; every kernel has run before, as capture wants."""
         side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side), torch.no_grad():
+        with torch.cuda.stream(side), torch.inference_mode():
             for _ in range(_WARMUP_STEPS):
                 self.reset()
                 self._step()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
-        with torch.no_grad(), torch.cuda.graph(graph):
+        with torch.inference_mode(), torch.cuda.graph(graph):
             self._step()
         return graph.replay

@@ -27,6 +27,7 @@ from search_spaces.architecture import Architecture
 
 ROUNDS: Final = 3
 RUNS_A_ROUND: Final = 3
+LONG_RUN_S: Final = 1.0
 
 Report = Callable[[int, int, str], None]
 """Called with turns done, turns there will be, and words about the last one."""
@@ -88,12 +89,14 @@ def validate(
     )
 
 
-def time_whole_ms(
-    architecture: Architecture, *, workload: Workload, device: str, runs: int = RUNS_A_ROUND
-) -> list[float]:
-    """Return the milliseconds of `runs` runs of a workload on one architecture, built for it and dropped after it."""
+def time_whole_ms(architecture: Architecture, *, workload: Workload, device: str) -> list[float]:
+    """Return the milliseconds of a few runs of a workload on one architecture, built for it and dropped after it.
+
+    One run where it takes long: what disturbs it is short against it.
+    """
     whole = WholeModel(architecture, workload=workload, device=device)
-    whole.run()
+    first_ms = whole.run().milliseconds
+    runs = 1 if first_ms > 1000 * LONG_RUN_S else RUNS_A_ROUND
     found = [whole.run().milliseconds for _ in range(runs)]
     del whole
     gc.collect()

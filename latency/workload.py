@@ -4,7 +4,7 @@ It says what is run, not on which device: the device belongs to the latency tabl
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from search_spaces.errors import SpecError, near_miss
@@ -88,6 +88,10 @@ class Workload:
             points.append(middle)
             middle //= 2
         return tuple(sorted(set(points)))
+
+    def shortened(self, *, generated_tokens: int) -> "Workload":
+        """Return the same workload with at most so many generated tokens: its first steps stand for all."""
+        return replace(self, generated_tokens=min(self.generated_tokens, generated_tokens))
 
     def describe(self) -> str:
         """Return short words, such as `prefill 512 + decode 64, batch 1, float32`."""

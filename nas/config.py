@@ -50,6 +50,21 @@ class LatencyConfig(_Section):
     table: str | None = None
     """File of a latency table to price with instead of measuring."""
 
+    validation_models: int = Field(default=12, ge=0)
+    """Random models of the space that are timed whole to check a table measured here, before the first candidate."""
+
+    accept_unvalidated: bool = False
+    """Search also with a table that was never checked against whole models."""
+
+    @model_validator(mode="after")
+    def _checked(self) -> "LatencyConfig":
+        if self.table is None and self.validation_models < 2 and not self.accept_unvalidated:
+            raise ConfigError(
+                "A search needs a latency table that was checked against whole models: validation_models must be at "
+                f"least 2; got {self.validation_models}. Or set accept_unvalidated: true."
+            )
+        return self
+
 
 class ProxyConfig(_Section):
     """What stands in for final quality: short training on a text."""

@@ -3,18 +3,32 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from latency.plan import MeasurementRequest, missing, requests_for, requests_for_architecture
 from latency.rows import LatencyRow
 from latency.table import LatencyTable, UnmeasuredError
 from latency.workload import Workload
 from search_spaces import Architecture, ArchitectureSpace
+from search_spaces.errors import NasError
+
+if TYPE_CHECKING:
+    from latency.validate import NamedArchitecture
+    from nas.config import LatencyConfig
 
 Measuring = Callable[[int, int, str], None]
 """Called with measurements done, measurements in all, and words about the last one."""
 
+CHECKED_TOKENS: Final = 256
+"""Steps a table is checked with before a search; all of a long generation would take longer than measuring."""
+
 _SAVE_EVERY_S: Final = 1.0
+
+
+class UnvalidatedError(NasError, RuntimeError):
+    """A latency table was never checked against whole models."""
+
+    exit_code: ClassVar[int] = 4
 
 
 def needed_rows(
@@ -33,22 +47,50 @@ def needed_rows(
     return list({row.key: row for row in rows}.values())
 
 
-def given_table(path: str, rows: Sequence[MeasurementRequest]) -> LatencyTable:
-    """Return a table given by name. It is never filled up: its rows are of the device it was measured on.
+def given_table(latency: "LatencyConfig", rows: Sequence[MeasurementRequest]) -> LatencyTable:
+    """Return the table a configuration names. It is never filled up: its rows are of the device it was measured on.
 
     Raises:
         TableFileError: no such table, or one that cannot be read.
         UnmeasuredError: it lacks rows the search needs.
+        UnvalidatedError: it was never checked against whole models, and the configuration does not accept that.
     """
+    path = str(latency.table)
     table = LatencyTable.load(Path(path))
     absent = missing(rows, table)
     if absent:
         raise UnmeasuredError(
             f"The latency table {path} ({table.fingerprint.describe()}) lacks {len(absent)} of the {len(rows)} rows "
             f"the space needs, such as {absent[0].describe()}. "
-            f"Measure them on that device with `nas latency profile --space … --table {path}`."
+            f"Measure them on that device with `nas latency profile --table {path}` and the space's name."
+        )
+    if table.validation(latency.workload) is None and not latency.accept_unvalidated:
+        raise UnvalidatedError(
+            f"A search needs a latency table that was checked against whole models; {path} was not, for a "
+            f"{latency.workload.phase} workload of batch {latency.workload.batch_size} in {latency.workload.dtype}. "
+            f"Check it on its device with `nas latency validate --table {path}`, or set "
+            "latency.accept_unvalidated: true."
         )
     return table
+
+
+def checked_table(
+    table: LatencyTable,
+    *,
+    path: Path,
+    models: "Sequence[NamedArchitecture]",
+    workload: Workload,
+    device: str,
+    num_threads: int,
+    checking: Measuring,
+) -> None:
+    """Check a table against whole models on this machine, and keep what was found with it at `path`."""
+    from latency.validate import validate
+
+    shortened = workload.shortened(generated_tokens=CHECKED_TOKENS)
+    found = validate(models, workload=shortened, table=table, device=device, num_threads=num_threads, report=checking)
+    table.add_validation(found)
+    table.save(path)
 
 
 def measured_table(

@@ -1,7 +1,8 @@
 """From the study to what dashboards, reports and exports read; the columns are documented in `dashboards/frame.py`."""
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -15,13 +16,20 @@ from search_spaces import Architecture, SearchSpace
 G = TypeVar("G", bound=Hashable)
 
 
-def results_frame(history: History[G], running: Sequence[Candidate[G]] = ()) -> pd.DataFrame:
-    """Return one row per trial, ended or running, by number."""
+def results_frame(
+    history: History[G],
+    running: Sequence[Candidate[G]] = (),
+    *,
+    measured_ms: Mapping[str, float] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """Return one row per trial, ended or running, by number; `measured_ms` is by fingerprint."""
     frontier = {record.number for record in history.frontier()}
     hypervolumes = _hypervolumes(history)
     space = history.space
     rows = [_row(record.candidate, space) | _outcome(record, frontier, hypervolumes) for record in history]
     rows += [_row(candidate, space) | {"status": "running", "is_frontier": False} for candidate in running]
+    for row in rows:
+        row["measured_latency_ms"] = measured_ms.get(row["fingerprint"])
     names = [column.name for column in COLUMNS]
     names += [name for name in history.objectives if name not in names]
     # Objects first: a column where every value is missing must not become text.

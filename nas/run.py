@@ -15,6 +15,7 @@ from nas.errors import NoStudyError
 from nas.results import results_frame
 from nas.run_directory import RunDirectory, is_locked
 from nas.study import Study, journal_storage
+from nas.verification import read_verified
 
 OBJECTIVES = (EXPENSIVE_OBJECTIVE, CHEAP_OBJECTIVE)
 
@@ -57,6 +58,10 @@ class Run:
         """Return the latency table the run prices with."""
         return LatencyTable.load(self.directory.latency)
 
+    def measured_ms(self) -> dict[str, float]:
+        """Return what models timed whole took, by fingerprint."""
+        return {name: found.measured_ms for name, found in read_verified(self.directory).items()}
+
     def environment(self) -> dict[str, Any]:
         """Return what the run was made with."""
         content: dict[str, Any] = json.loads(self.directory.environment.read_text(encoding="utf-8"))
@@ -78,15 +83,19 @@ class Run:
             )
         return Results(
             title=self.config.name,
-            trials=results_frame(history, self.study.running()),
+            trials=results_frame(history, self.study.running(), measured_ms=self.measured_ms()),
             objectives=(PERPLEXITY, LATENCY_MS),
             provenance=self._provenance(),
             comparison=comparison,
             planned_evaluations=self.config.budget.evaluations,
             state=self.state,
             limits=dict(self.config.constraints),
-            caveats=() if "validation" in self.table().metadata else (_NOT_VALIDATED,),
+            caveats=() if self.table().validation(self.config.latency.workload) else (_NOT_VALIDATED,),
         )
+
+    def _checked(self) -> str:
+        validation = self.table().validation(self.config.latency.workload)
+        return "never checked against whole models" if validation is None else f"checked: {validation.describe()}"
 
     def _provenance(self) -> dict[str, str]:
         config, environment = self.config, self.environment()
@@ -97,7 +106,7 @@ class Run:
         return {
             "device": fingerprint.describe(),
             "workload": config.latency.workload.describe(),
-            "latency": f"measured {fingerprint.date[:10]}; summed over operators and fixed parts",
+            "latency": f"measured {fingerprint.date[:10]}; summed over operators and fixed parts; {self._checked()}",
             "strategy": f"{config.strategy.name}, seed {config.seed}",
             "proxy": (
                 f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "

@@ -3,6 +3,7 @@
 config.yaml        resolved configuration       latency.parquet    the latency table used
 environment.json   versions and machine         trials/N/          log and learning curve of trial N
 study.journal      the record of all trials     report.html        the pictures
+verification.json  frontier models timed whole
 """
 
 import fcntl
@@ -31,6 +32,7 @@ class RunDirectory:
         self.journal = path / "study.journal"
         self.latency = path / "latency.parquet"
         self.report = path / "report.html"
+        self.verification = path / "verification.json"
 
     def trial(self, number: int) -> Path:
         """Return the folder of one trial."""

@@ -35,12 +35,14 @@ from nas.evolution.strategy import Problem, num_proposed
 from nas.executors.executor import Executor
 from nas.executors.inprocess import InProcessExecutor
 from nas.journal import repair_journal
-from nas.latency_source import given_table, measured_table, needed_rows
+from nas.latency_models import random_models
+from nas.latency_source import checked_table, given_table, measured_table, needed_rows
 from nas.pricing import Pricing
 from nas.run import OBJECTIVES, Run
 from nas.run_directory import RunDirectory, RunLock, write_atomically
 from nas.study import Study, journal_storage
 from nas.trial_files import write_trial_files
+from nas.verification import device_obstacle, verify
 from proxies.data import Corpus, load_corpus
 from proxies.short_training import ShortTraining
 from proxies.tokenizers import ByteTokenizer
@@ -55,6 +57,9 @@ class SearchObserver(Protocol):
 
     def measuring(self, done: int, total: int, words: str) -> None:
         """A latency row was measured."""
+
+    def checking(self, done: int, total: int, words: str) -> None:
+        """A model was timed whole."""
 
     def begins(self, *, num_candidates: int, num_repeats: int, num_parallel: int, finished: list[Record[Any]]) -> None:
         """Evaluation begins or goes on; `finished` is what an earlier session left."""
@@ -97,7 +102,7 @@ def prepare(config: SearchConfig, *, own_table: Path | None = None) -> Prepared:
     initial = _initial_genomes(config, space)
     rows = needed_rows(config.latency.workload, space, seeds=[space.decode(genome) for genome in initial])
     has_own = own_table is not None and own_table.exists()
-    given = None if has_own or config.latency.table is None else given_table(config.latency.table, rows)
+    given = None if has_own or config.latency.table is None else given_table(config.latency, rows)
     if config.resources.executor == "ray":
         from nas.executors.ray_cluster import check_address
 
@@ -234,6 +239,7 @@ def _search(
         study.mark_complete(config.budget.model_dump())
     finally:
         executor.shutdown()
+    _verify(study.history().frontier(), directory, config=config, table=table, observer=observer)
 
 
 def _table(directory: RunDirectory, prepared: Prepared, *, observer: SearchObserver) -> LatencyTable:
@@ -241,13 +247,40 @@ def _table(directory: RunDirectory, prepared: Prepared, *, observer: SearchObser
     if prepared.given_table is not None and not directory.latency.exists():
         prepared.given_table.save(directory.latency)
     latency = prepared.config.latency
-    return measured_table(
+    table = measured_table(
         prepared.rows,
         path=directory.latency,
         device=latency.device,
         num_threads=latency.num_threads,
         measuring=observer.measuring,
     )
+    if latency.table is None and latency.validation_models and table.validation(latency.workload) is None:
+        checked_table(
+            table,
+            path=directory.latency,
+            models=random_models(prepared.space, samples=latency.validation_models, seed=prepared.config.seed),
+            workload=latency.workload,
+            device=latency.device,
+            num_threads=latency.num_threads,
+            checking=observer.checking,
+        )
+    return table
+
+
+def _verify(
+    frontier: list[Record[Any]],
+    directory: RunDirectory,
+    *,
+    config: SearchConfig,
+    table: LatencyTable,
+    observer: SearchObserver,
+) -> None:
+    """Time the frontier whole, where its device is at hand."""
+    obstacle = device_obstacle(table, config)
+    if obstacle is not None:
+        observer.notice(f"The frontier was not timed whole: {obstacle}. On that device: nas latency verify DIR")
+        return
+    verify(frontier, directory=directory, config=config, report=observer.checking)
 
 
 def _executor(config: SearchConfig, evaluation: ShortTrainingEvaluation) -> Executor[Any]:

@@ -13,18 +13,20 @@ def frontier_table(run: Run) -> str:
     frontier = run.study.history().frontier()
     if not frontier:
         return "No candidate has finished."
+    measured_ms = run.measured_ms()
     return text_table(
-        ["trial", "latency ms", "perplexity", "bits/byte", "parameters", "width", "operators"],
-        [_cells(record) for record in frontier],
-        right=[True, True, True, True, True, True, False],
+        ["trial", "latency ms", "measured ms", "perplexity", "bits/byte", "parameters", "width", "operators"],
+        [_cells(record, measured_ms.get(record.candidate.fingerprint)) for record in frontier],
+        right=[True] * 7 + [False],
     )
 
 
-def _cells(record: Record[Any]) -> list[str]:
+def _cells(record: Record[Any], measured_ms: float | None) -> list[str]:
     target = Architecture.from_dict(record.candidate.description["target"])
     return [
         str(record.number),
         f"{record.objectives['latency_ms']:.2f}",
+        "–" if measured_ms is None else f"{measured_ms:.2f}",
         f"{record.objectives['perplexity']:.3f}",
         f"{record.details['bits_per_byte']:.3f}",
         f"{record.objectives['num_parameters']:,.0f}",

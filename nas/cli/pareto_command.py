@@ -26,13 +26,19 @@ def pareto(
         typer.echo(frontier_table(run))
         return
     frontier = run.study.history().frontier()
+    measured_ms = run.measured_ms()
     if as_json:
         rows = [
-            {"trial": record.number, **record.objectives, "architecture": record.candidate.description["target"]}
+            {
+                "trial": record.number,
+                **record.objectives,
+                "measured_latency_ms": measured_ms.get(record.candidate.fingerprint),
+                "architecture": record.candidate.description["target"],
+            }
             for record in frontier
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    frame = run.study.history().results_frame()
+    frame = run.results().trials
     members = frame[frame["is_frontier"]].sort_values("latency_ms")
     typer.echo(members.drop(columns=["curve", "is_frontier"]).to_csv(index=False), nl=False)

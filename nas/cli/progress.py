@@ -92,6 +92,11 @@ class LineObserver:
         if done == total or self._is_due():
             self._line(f"measuring latency {done}/{total}: {words}")
 
+    def checking(self, done: int, total: int, words: str) -> None:
+        """Print now and then how many models were timed whole."""
+        if done == total or self._is_due():
+            self._line(f"timing whole models {done}/{total}: {words}")
+
     def begins(self, *, num_candidates: int, num_repeats: int, num_parallel: int, finished: list[Record[Any]]) -> None:
         """Print what is about to happen."""
         self._tally.begin(num_total=num_candidates + num_repeats, num_parallel=num_parallel, finished=finished)
@@ -125,6 +130,7 @@ class BarObserver:
         self._progress = progress
         self._tally = _Tally()
         self._measuring: TaskID | None = None
+        self._checking: TaskID | None = None
         self._training: TaskID | None = None
 
     def notice(self, words: str) -> None:
@@ -136,6 +142,12 @@ class BarObserver:
         if self._measuring is None:
             self._measuring = self._progress.add_task("measuring latency", total=total, words="")
         self._progress.update(self._measuring, completed=done, words=words if done < total else "")
+
+    def checking(self, done: int, total: int, words: str) -> None:
+        """Move the bar of timing whole models: one before the search, one after it."""
+        if self._checking is None or done == 1:
+            self._checking = self._progress.add_task("timing whole models", total=total, words="")
+        self._progress.update(self._checking, completed=done, words=words if done < total else "")
 
     def begins(self, *, num_candidates: int, num_repeats: int, num_parallel: int, finished: list[Record[Any]]) -> None:
         """Show the bar of training."""

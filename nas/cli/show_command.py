@@ -28,10 +28,11 @@ def show(
             f"TRIAL is one trial: a number, best or knee. The frontier is listed by `nas pareto {directory}`."
         )
     record = choose_trials(run.study.history(), trial)[0]
-    typer.echo(json.dumps(_content(record), indent=2) if as_json else _words(record))
+    measured_ms = run.measured_ms().get(record.candidate.fingerprint)
+    typer.echo(json.dumps(_content(record, measured_ms), indent=2) if as_json else _words(record, measured_ms))
 
 
-def _content(record: "Record[Any]") -> dict[str, Any]:
+def _content(record: "Record[Any]", measured_ms: float | None) -> dict[str, Any]:
     proposal = record.candidate.proposal
     return {
         "trial": record.number,
@@ -43,13 +44,14 @@ def _content(record: "Record[Any]") -> dict[str, Any]:
         "fingerprint": record.candidate.fingerprint,
         "seed": record.candidate.seed,
         "objectives": dict(record.objectives),
+        "measured_latency_ms": measured_ms,
         "failure": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
         "details": dict(record.details),
         **record.candidate.description,
     }
 
 
-def _words(record: "Record[Any]") -> str:
+def _words(record: "Record[Any]", measured_ms: float | None) -> str:
     from nas.cli.text_table import text_table
     from search_spaces import Architecture
 
@@ -67,6 +69,8 @@ def _words(record: "Record[Any]") -> str:
         f"origin       {origin}",
     ]
     lines += [f"{name:<12} {value:,.6g}" for name, value in record.objectives.items()]
+    if measured_ms is not None:
+        lines.append(f"measured_ms  {measured_ms:,.6g}, the whole model")
     if record.failure is not None:
         lines.append(f"failure      {record.failure.kind}: {record.failure.message}")
     parts: dict[str, float] = record.candidate.description["latency_by_operator"]

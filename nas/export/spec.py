@@ -23,6 +23,7 @@ def spec_document(run: Run, record: Record[Any]) -> dict[str, Any]:
             "genome": run.space.to_dict(record.genome),
             "scores": dict(record.objectives),
             "score_details": {name: value for name, value in record.details.items() if name != "curve"},
+            "measured_latency_ms": run.measured_ms().get(record.candidate.fingerprint),
             "latency_by_operator": record.candidate.description["latency_by_operator"],
             "workload": run.config.latency.workload.to_dict(),
             "device": run.table().fingerprint.to_dict(),

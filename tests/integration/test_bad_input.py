@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from latency.table import LatencyTable
+
 pytestmark = pytest.mark.slow
 
 
@@ -25,6 +27,7 @@ def refused(nas, *arguments, expect):
         ("resources={executor: ray, address: '127.0.0.1:1'}", 4, "does not answer"),
         ("latency.table=/nowhere.parquet", 4, "/nowhere.parquet"),
         ("latency.workload.prompt_tokens=4096", 4, "nas latency profile"),
+        ("latency={validation_models: 1, workload: {phase: prefill, prompt_tokens: 8}}", 3, "accept_unvalidated"),
         ("seeds=[nemotron-flash-1b]", 3, "does not lie in the space"),
         ("seeds=[nemotron-flash-1]", 2, "Did you mean 'nemotron-flash-1b'?"),
     ],
@@ -33,6 +36,19 @@ def test_a_search_that_cannot_begin_leaves_no_run_directory(nas, tmp_path, overr
     message = refused(nas, "search", nas.config, "--run-dir", tmp_path / "run", "--set", override, expect=code)
     assert words in message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_table_that_was_never_checked_is_refused_unless_accepted(nas, table, tmp_path):
+    unchecked = LatencyTable.load(table)
+    unchecked.metadata.clear()
+    unchecked.save(tmp_path / "unchecked.parquet")
+    given = ["--set", f"latency.table={tmp_path}/unchecked.parquet"]
+    command = ["search", nas.config, "--run-dir", tmp_path / "run", *given, "--set", "budget.evaluations=1"]
+    message = refused(nas, *command, expect=4)
+    assert "nas latency validate --table" in message
+    assert "latency.accept_unvalidated: true" in message
+    nas(*command, "--set", "latency.accept_unvalidated=true")
+    assert "never checked against whole models" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_an_empty_corpus_is_refused(nas, tmp_path):

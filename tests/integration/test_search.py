@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ def finished(nas, tmp_path_factory):
 def test_a_search_prints_the_frontier_and_the_comparison_on_standard_output(finished):
     path, result = finished
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["trial", "latency", "ms", "perplexity", "bits/byte", "parameters", "width", "operators"]
+    assert lines[0].split()[:6] == ["trial", "latency", "ms", "measured", "ms", "perplexity"]
     assert "evolved candidates dominate" in result.stdout
     assert str(path / "report.html") in result.stderr
     assert "trained 9/9" in result.stderr
@@ -41,6 +42,40 @@ def test_a_run_directory_holds_what_it_promises(finished):
         folder = path / "trials" / str(record.number)
         assert record.candidate.fingerprint in (folder / "log.txt").read_text()
         assert (folder / "curve.csv").read_text().startswith("tokens,training_loss,validation_loss\n")
+
+
+def test_the_frontier_is_timed_whole_and_shown_beside_its_predictions(finished, nas, tmp_path):
+    path, _ = finished
+    run = Run(path)
+    frontier = run.study.history().frontier()
+    measured_ms = run.measured_ms()
+    assert set(measured_ms) == {record.candidate.fingerprint for record in frontier}
+    assert all(0.2 < measured_ms[r.candidate.fingerprint] / r.objectives["latency_ms"] < 5 for r in frontier)
+    shown = json.loads(nas("show", path, frontier[0].number, "--json").stdout)
+    assert shown["measured_latency_ms"] == measured_ms[frontier[0].candidate.fingerprint]
+    assert "Measured ms" in (path / "report.html").read_text()
+    nas("export", path, "--trial", frontier[0].number, "--format", "spec", "-o", tmp_path / "spec.yaml")
+    spec = yaml.safe_load((tmp_path / "spec.yaml").read_text())
+    assert spec["provenance"]["measured_latency_ms"] == shown["measured_latency_ms"]
+
+
+def test_verifying_again_times_only_what_was_not_timed(finished, nas):
+    path, _ = finished
+    file = path / "verification.json"
+    before = json.loads(file.read_text())
+    gone = next(iter(before))
+    file.write_text(json.dumps({name: entry for name, entry in before.items() if name != gone}))
+    assert nas("latency", "verify", path).stdout.startswith("trial")
+    after = json.loads(file.read_text())
+    assert set(after) == set(before)
+    assert all(after[name] == before[name] for name in before if name != gone)
+
+
+def test_a_table_measured_here_was_checked_before_the_first_candidate(finished, nas):
+    path, _ = finished
+    [listed] = json.loads(nas("latency", "list", path / "latency.parquet", "--json").stdout)
+    assert re.fullmatch(r"MAPE \d+\.\d % over \d+ models \(\d{4}-\d\d-\d\d\)", listed["validated"])
+    assert "never checked" not in (path / "report.html").read_text()
 
 
 def test_every_trial_has_a_trained_perplexity_and_a_priced_latency(finished):

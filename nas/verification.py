@@ -1,0 +1,89 @@
+"""The frontier timed whole: what its models really take on the device, beside what the table predicted.
+
+Kept in the run directory by fingerprint, so that a model is timed once however often the frontier is looked at.
+"""
+
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from latency.device_probe import current_fingerprint
+from latency.table import LatencyTable
+from nas.candidates import Record
+from nas.config import SearchConfig
+from nas.run_directory import RunDirectory, write_atomically
+from search_spaces import Architecture
+from search_spaces.errors import UnavailableError
+
+Report = Callable[[int, int, str], None]
+"""Called with models timed, models there are, and words about the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """One model, timed whole."""
+
+    trial: int
+    predicted_ms: float
+    measured_ms: float
+    date: str
+
+    @property
+    def error(self) -> float:
+        """(predicted − measured) / measured."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
+def device_obstacle(table: LatencyTable, config: SearchConfig) -> str | None:
+    """Return why models cannot be timed here on the table's device, or none."""
+    try:
+        here = current_fingerprint(config.latency.device, num_threads=config.latency.num_threads)
+    except UnavailableError as error:
+        return str(error)
+    differing = table.fingerprint.device_differences(here)
+    if differing:
+        return f"the latency table is of {table.fingerprint.describe()}, this machine is {here.describe()}"
+    return None
+
+
+def verify(
+    frontier: list[Record[Any]], *, directory: RunDirectory, config: SearchConfig, report: Report
+) -> dict[str, Verified]:
+    """Time every model of the frontier that was not timed before; return all by fingerprint.
+
+    The caller has made sure that the device is at hand.
+    """
+    from latency.measure import threads
+    from latency.validate import time_whole_ms
+
+    verified = read_verified(directory)
+    with threads(config.latency.num_threads):
+        for index, record in enumerate(frontier):
+            if record.candidate.fingerprint not in verified:
+                target = Architecture.from_dict(record.candidate.description["target"])
+                runs_ms = time_whole_ms(target, workload=config.latency.workload, device=config.latency.device)
+                verified[record.candidate.fingerprint] = Verified(
+                    trial=record.number,
+                    predicted_ms=record.objectives["latency_ms"],
+                    measured_ms=median(runs_ms),
+                    date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                )
+                _write(directory, verified)
+            report(index + 1, len(frontier), f"trial {record.number}")
+    return verified
+
+
+def read_verified(directory: RunDirectory) -> dict[str, Verified]:
+    """Return what was timed so far, by fingerprint."""
+    if not directory.verification.is_file():
+        return {}
+    content: Mapping[str, Any] = json.loads(directory.verification.read_text(encoding="utf-8"))
+    return {fingerprint: Verified(**entry) for fingerprint, entry in content.items()}
+
+
+def _write(directory: RunDirectory, verified: Mapping[str, Verified]) -> None:
+    content = {fingerprint: asdict(entry) for fingerprint, entry in verified.items()}
+    write_atomically(directory.verification, json.dumps(content, indent=2) + "\n")
