@@ -15,9 +15,9 @@ from benchmarks.document import versions
 
 BENCHMARKS: Final = {
     "cpu": ("operators", "latency_prediction", "demo"),
-    "cuda": ("operators",),
+    "cuda": ("operators", "backends --mixer d", "backends --mixer gd", "backends --mixer m2", "backends --mixer m1"),
 }
-"""By device, in the order to run: what checks correctness first."""
+"""By device, in the order to run: what checks correctness first. A name may carry arguments."""
 
 RESULTS: Final = Path(__file__).parent / "results"
 
@@ -32,11 +32,12 @@ def main() -> int:
     commit = versions()["commit"]
     failed = []
     for name in BENCHMARKS[options.device]:
-        kept = RESULTS / f"{name}-{options.device}.json"
+        module, *arguments = name.split()
+        kept = RESULTS / f"{'-'.join((module, *arguments[1::2]))}-{options.device}.json"
         if not options.again and _commit_of(kept) == commit:
             sys.stdout.write(f"{name}: kept, {kept}\n")
             continue
-        command = [sys.executable, "-m", f"benchmarks.{name}", "--device", options.device, "--json"]
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments, "--device", options.device, "--json"]
         result = subprocess.run([*command, *(["--full"] if options.full else [])], capture_output=True, text=True)
         sys.stderr.write(result.stderr)
         if result.stdout:

@@ -16,6 +16,8 @@ from search_spaces import (
     AttentionSpec,
     DeltaNetSpec,
     FFNSpec,
+    FlaSpec,
+    GatedDeltaNetSpec,
     HybridHeadSpec,
     Mamba1Spec,
     Mamba2Spec,
@@ -99,6 +101,11 @@ def describe_operator(spec: OperatorSpec) -> str:
             return f"{label}: inner width {spec.inner_size:,}, state {spec.state_size}"
         case DeltaNetSpec():
             return f"{label}: {spec.num_heads} heads of {spec.head_dim}"
+        case GatedDeltaNetSpec():
+            values = f"{spec.value_heads} of {spec.value_dim} for values"
+            return f"{label}: {spec.num_heads} heads of {spec.head_dim}, {values}"
+        case FlaSpec():
+            return f"{label}: {spec.layer}"
         case FFNSpec():
             return f"{label}: {spec.intermediate_size:,} wide, {spec.activation}"
         case HybridHeadSpec():

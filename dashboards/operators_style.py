@@ -39,6 +39,7 @@ STYLES: Final = {
     "deltanet": OperatorStyle(label="DeltaNet", letter="d", colour="#e2b13c", ink=_DARK, hatch="\\"),
     "gated_deltanet": OperatorStyle(label="Gated DeltaNet", letter="gd", colour="#f3dd9b", ink=_DARK, hatch="x"),
     "hybrid_head": OperatorStyle(label="hybrid head", letter="hh", colour="#76508f", ink=_LIGHT, hatch="+"),
+    "fla": OperatorStyle(label="layer of fla", letter="fla", colour="#4f7f74", ink=_LIGHT, hatch="|"),
     "ffn": OperatorStyle(label="FFN", letter="f", colour="#cfd5dc", ink="#3c4754"),
     "fixed": OperatorStyle(label="fixed parts", letter="", colour="#eceff2", ink=_DARK, hatch="-"),
 }

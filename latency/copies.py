@@ -102,4 +102,4 @@ class OperatorCopy:
             torch.randn(self.batch_size, tokens, attention.num_kv_heads, width, device=self.device, dtype=self.dtype)
             for width in (attention.head_dim, attention.value_dim)
         )
-        return {source: KeyValues(keys, values, None)}
+        return {source: KeyValues(keys, values)}

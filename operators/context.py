@@ -4,16 +4,21 @@ Not what it remembers: that is a `State` (`base.py`).
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from search_spaces.errors import SpecError
 
 
 class KeyValues(NamedTuple):
-    """Keys and values of one operator, and where they stand in the sequence."""
+    """Keys and values of one operator.
+
+    S tokens: the meta tokens, as far as they are there, and an unbroken run of tokens that ends with the last query.
+    """
 
     keys: Tensor
     """[B, S, H, K], rotated and normalised, ready for a dot product."""
@@ -21,11 +26,8 @@ class KeyValues(NamedTuple):
     values: Tensor
     """[B, S, H, V]."""
 
-    positions: Tensor | None
-    """[S], position of each key; none where keys and queries cover the same positions."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Documents:
     """Several documents packed into one row after the meta tokens, each computed as if it stood alone."""
 
@@ -34,6 +36,15 @@ class Documents:
 
     offset: Tensor
     """[B, T], position of the token within its document."""
+
+    @cached_property
+    def cu_seqlens(self) -> Tensor:
+        """[N + 1], where each document starts when all rows are laid end to end, and the end of the last.
+
+        Counting documents waits for the device, so it is done once for all operators of a call.
+        """
+        is_first_S = self.offset.flatten() == 0
+        return F.pad(is_first_S.nonzero().squeeze(1), (0, 1), value=is_first_S.numel())
 
     @classmethod
     def from_ids(cls, document_ids_BT: Tensor) -> "Documents":

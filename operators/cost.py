@@ -1,4 +1,6 @@
-"""What an architecture costs: parameters, floating-point operations, bytes of weights and of state. Needs no torch.
+"""What an architecture costs: parameters, floating-point operations, bytes of weights and of state.
+
+Needs no torch but for layers of fla, which are asked themselves.
 
 All counts are exact but for FLOPs, which follow a convention: 2 for every multiply-add of matrix products (projections,
 head, attention scores and values, reading and updating recurrent states) and of short convolutions; norms, activations,
@@ -12,12 +14,17 @@ from search_spaces.specs import (
     AttentionSpec,
     DeltaNetSpec,
     FFNSpec,
+    FlaSpec,
+    GatedDeltaNetSpec,
     HybridHeadSpec,
     Mamba1Spec,
     Mamba2Spec,
     OperatorSpec,
     kv_source,
 )
+
+OwnSpec = AttentionSpec | Mamba1Spec | Mamba2Spec | DeltaNetSpec | GatedDeltaNetSpec | HybridHeadSpec | FFNSpec
+"""The operators whose layers are ours."""
 
 RECURRENT_STATE_BYTES: Final = 4
 """Recurrent states are float32 whatever the model's dtype."""
@@ -45,6 +52,10 @@ def operator_parameters(spec: OperatorSpec, *, hidden_size: int, is_kv_shared: b
         hidden_size: Width of the residual stream.
         is_kv_shared: Count it as if it shared another operator's keys and values, whatever the spec says.
     """
+    if isinstance(spec, FlaSpec):
+        from operators.fla.cost import fla_parameters
+
+        return hidden_size + fla_parameters(spec, hidden_size=hidden_size)
     return (
         hidden_size
         + _reading(spec, is_kv_shared) * hidden_size
@@ -58,6 +69,11 @@ def flops_per_token(architecture: Architecture, *, context_tokens: int) -> int:
     width, meta = architecture.hidden_size, architecture.num_meta_tokens
     total = 2 * architecture.vocab_size * width
     for spec in architecture.operators:
+        if isinstance(spec, FlaSpec):
+            from operators.fla.cost import fla_flops
+
+            total += fla_flops(spec, hidden_size=width)
+            continue
         total += 2 * (_reading(spec, False) + _writing(spec)) * width
         total += _inner_flops(spec, context_tokens=context_tokens, num_meta_tokens=meta)
     return total
@@ -79,11 +95,16 @@ def state_bytes(architecture: Architecture, *, batch_size: int, context_tokens: 
     for index, spec in enumerate(architecture.operators):
         window = _cache_window(architecture, index)
         slots = meta + (context_tokens if window is None else min(context_tokens, window))
+        if isinstance(spec, FlaSpec):
+            from operators.fla.cost import fla_state_bytes
+
+            total += fla_state_bytes(spec, hidden_size=architecture.hidden_size, dtype_bytes=dtype_bytes)
+            continue
         total += _state_bytes(spec, slots=slots, dtype_bytes=dtype_bytes)
     return batch_size * total
 
 
-def _reading(spec: OperatorSpec, is_kv_shared: bool) -> int:
+def _reading(spec: OwnSpec, is_kv_shared: bool) -> int:
     """Return the channels projected from the residual stream."""
     match spec:
         case AttentionSpec():
@@ -95,13 +116,16 @@ def _reading(spec: OperatorSpec, is_kv_shared: bool) -> int:
         case DeltaNetSpec():
             inner = spec.num_heads * spec.head_dim
             return (4 if spec.output_gate else 3) * inner + spec.num_heads
+        case GatedDeltaNetSpec():
+            values = (2 if spec.output_gate else 1) * spec.inner_size
+            return 2 * spec.key_size + values + 2 * spec.value_heads
         case HybridHeadSpec():
             return _reading(spec.attention, is_kv_shared) + _reading(spec.ssm, False)
         case FFNSpec():
             return spec.intermediate_size * (2 if spec.is_gated else 1)
 
 
-def _writing(spec: OperatorSpec) -> int:
+def _writing(spec: OwnSpec) -> int:
     """Return the channels projected to the residual stream."""
     match spec:
         case AttentionSpec():
@@ -112,11 +136,11 @@ def _writing(spec: OperatorSpec) -> int:
             return spec.ssm.inner_size
         case FFNSpec():
             return spec.intermediate_size
-        case Mamba1Spec() | Mamba2Spec():
+        case Mamba1Spec() | Mamba2Spec() | GatedDeltaNetSpec():
             return spec.inner_size
 
 
-def _inner(spec: OperatorSpec, is_kv_shared: bool) -> int:
+def _inner(spec: OwnSpec, is_kv_shared: bool) -> int:
     """Return the parameters between the projections: biases, norms, convolutions, state-space constants."""
     match spec:
         case AttentionSpec():
@@ -132,6 +156,8 @@ def _inner(spec: OperatorSpec, is_kv_shared: bool) -> int:
             return _conv_channels(spec) * (spec.conv_width + 1) + 3 * spec.num_heads + spec.inner_size
         case DeltaNetSpec():
             return _conv_channels(spec) * spec.conv_width + spec.head_dim
+        case GatedDeltaNetSpec():
+            return _conv_channels(spec) * spec.conv_width + 2 * spec.value_heads + spec.value_dim
         case HybridHeadSpec():
             own_norms = 2 if isinstance(spec.ssm, Mamba1Spec) else 1
             return _inner(spec.attention, is_kv_shared) + _inner(spec.ssm, False) + own_norms * spec.ssm.inner_size
@@ -139,7 +165,7 @@ def _inner(spec: OperatorSpec, is_kv_shared: bool) -> int:
             return 0
 
 
-def _inner_flops(spec: OperatorSpec, *, context_tokens: int, num_meta_tokens: int) -> int:
+def _inner_flops(spec: OwnSpec, *, context_tokens: int, num_meta_tokens: int) -> int:
     match spec:
         case AttentionSpec():
             tokens = context_tokens + 1
@@ -152,6 +178,8 @@ def _inner_flops(spec: OperatorSpec, *, context_tokens: int, num_meta_tokens: in
             return 2 * (_conv_channels(spec) * spec.conv_width + 2 * spec.inner_size * spec.state_size)
         case DeltaNetSpec():
             return 2 * (_conv_channels(spec) * spec.conv_width + 3 * spec.num_heads * spec.head_dim**2)
+        case GatedDeltaNetSpec():
+            return 2 * (_conv_channels(spec) * spec.conv_width + 3 * spec.inner_size * spec.head_dim)
         case HybridHeadSpec():
             return sum(
                 _inner_flops(branch, context_tokens=context_tokens, num_meta_tokens=num_meta_tokens)
@@ -161,11 +189,11 @@ def _inner_flops(spec: OperatorSpec, *, context_tokens: int, num_meta_tokens: in
             return 0
 
 
-def _state_bytes(spec: OperatorSpec, *, slots: int, dtype_bytes: int) -> int:
+def _state_bytes(spec: OwnSpec, *, slots: int, dtype_bytes: int) -> int:
     match spec:
         case AttentionSpec():
             return _own_kv_width(spec, False) * slots * dtype_bytes
-        case Mamba1Spec() | Mamba2Spec() | DeltaNetSpec():
+        case Mamba1Spec() | Mamba2Spec() | DeltaNetSpec() | GatedDeltaNetSpec():
             history = _conv_channels(spec) * (spec.conv_width - 1) * dtype_bytes
             return history + _recurrent_numbers(spec) * RECURRENT_STATE_BYTES
         case HybridHeadSpec():
@@ -176,13 +204,15 @@ def _state_bytes(spec: OperatorSpec, *, slots: int, dtype_bytes: int) -> int:
             return 0
 
 
-def _recurrent_numbers(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec) -> int:
+def _recurrent_numbers(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec | GatedDeltaNetSpec) -> int:
     if isinstance(spec, DeltaNetSpec):
         return spec.num_heads * spec.head_dim**2
+    if isinstance(spec, GatedDeltaNetSpec):
+        return spec.inner_size * spec.head_dim
     return spec.inner_size * spec.state_size
 
 
-def _conv_channels(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec) -> int:
+def _conv_channels(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec | GatedDeltaNetSpec) -> int:
     match spec:
         case Mamba1Spec():
             return spec.inner_size
@@ -190,6 +220,8 @@ def _conv_channels(spec: Mamba1Spec | Mamba2Spec | DeltaNetSpec) -> int:
             return spec.inner_size + 2 * spec.num_groups * spec.state_size
         case DeltaNetSpec():
             return 3 * spec.num_heads * spec.head_dim
+        case GatedDeltaNetSpec():
+            return 2 * spec.key_size + spec.inner_size
 
 
 def _own_kv_width(spec: AttentionSpec, is_kv_shared: bool) -> int:

@@ -10,6 +10,8 @@ from operators.backends import AUTO
 from operators.base import Operator
 from operators.deltanet.layer import DeltaNet
 from operators.ffn.layer import FFN
+from operators.fla.layer import FlaLayer
+from operators.gated_deltanet.layer import GatedDeltaNet
 from operators.hybrid_head.layer import HybridHead
 from operators.initialization import generator_from, initialize_operator
 from operators.mamba1.layer import Mamba1
@@ -19,6 +21,8 @@ from search_spaces.specs import (
     AttentionSpec,
     DeltaNetSpec,
     FFNSpec,
+    FlaSpec,
+    GatedDeltaNetSpec,
     HybridHeadSpec,
     Mamba1Spec,
     Mamba2Spec,
@@ -81,7 +85,9 @@ REGISTRY: Final = Registry(
         Mamba1Spec: Mamba1,
         Mamba2Spec: Mamba2,
         DeltaNetSpec: DeltaNet,
+        GatedDeltaNetSpec: GatedDeltaNet,
         HybridHeadSpec: HybridHead,
+        FlaSpec: FlaLayer,
         FFNSpec: FFN,
     }
 )

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from operators.precision import wide, wide_dtype
 from search_spaces.specs import AttentionSpec, RopeScaling
 
 
@@ -28,18 +29,26 @@ def _scale(base: Tensor, scaling: RopeScaling) -> Tensor:
     return base * (kept + (1 - kept) / scaling.factor)
 
 
-def rotations(spec: AttentionSpec, positions: Tensor) -> tuple[Tensor, Tensor]:
+def rotations(frequency_R: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Return cosine and sine, float32, with the axes of `positions` and one for the channel pairs."""
-    angles = positions[..., None].float() * frequencies(spec, device=positions.device)
+    angles = positions[..., None].float() * frequency_R
     return angles.cos(), angles.sin()
 
 
 def rotate(x_BTHK: Tensor, cosine_BTR: Tensor, sine_BTR: Tensor) -> Tensor:
     """Turn the leading 2·R channels of every head; the rest pass through.
 
-    The batch axis of the rotations may be absent or 1.
+    The batch axis of the rotations may be absent or 1. Turns in float32 or wider and rounds once, to the input's dtype.
     """
-    cosine, sine = (table.unsqueeze(-2).to(x_BTHK.dtype) for table in (cosine_BTR, sine_BTR))
+    cosine, sine = (table.unsqueeze(-2).to(wide_dtype(x_BTHK)) for table in (cosine_BTR, sine_BTR))
     half = cosine.shape[-1]
-    first, second, rest = x_BTHK[..., :half], x_BTHK[..., half : 2 * half], x_BTHK[..., 2 * half :]
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine, rest), dim=-1)
+    first, second, *rest = torch.split(wide(x_BTHK), _widths(half, x_BTHK.shape[-1]), dim=-1)
+    turned = (
+        torch.addcmul(first * cosine, second, sine, value=-1),
+        torch.addcmul(second * cosine, first, sine),
+    )
+    return torch.cat((*turned, *rest), dim=-1).to(x_BTHK.dtype)
+
+
+def _widths(half: int, head_dim: int) -> list[int]:
+    return [half, half] if 2 * half == head_dim else [half, half, head_dim - 2 * half]

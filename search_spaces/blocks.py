@@ -11,7 +11,7 @@ import numpy as np
 
 from search_spaces.errors import SpecError
 from search_spaces.genome import MIXERS, Block
-from search_spaces.pattern import near_letter
+from search_spaces.pattern import is_letter, near_letter
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def checked_mixers(mixers: Iterable[str]) -> tuple[str, ...]:
     for letter in result:
         if letter == "f":
             raise SpecError("mixers must be token mixers; got 'f'. FFNs are counted by ffns_per_mixer.")
-        if letter not in MIXERS:
+        if not isinstance(letter, str) or not is_letter(letter):
             raise SpecError(f"mixers has the unknown letter {letter!r}.{near_letter(str(letter))}")
     if not result or len(set(result)) < len(result):
         raise SpecError(

@@ -12,12 +12,15 @@ from typing import get_args
 
 from search_spaces.architecture import Architecture
 from search_spaces.errors import SpecError, near_miss
-from search_spaces.pattern import near_letter, parse_pattern
+from search_spaces.pattern import is_letter, near_letter, parse_pattern
 from search_spaces.specs import (
+    FLA_PREFIX,
     Activation,
     AttentionSpec,
     DeltaNetSpec,
     FFNSpec,
+    FlaSpec,
+    GatedDeltaNetSpec,
     HybridHeadSpec,
     Mamba1Spec,
     Mamba2Spec,
@@ -30,7 +33,7 @@ class Dimensions:
     """Rules that turn a letter and a width D into a spec."""
 
     head_dim: int | None = None
-    """Width of attention and DeltaNet heads; none means 128, or 64 where D < 1024."""
+    """Width of attention heads and those of both DeltaNets; none means 128, or 64 where D < 1024."""
 
     query_heads_per_kv_head: int = 4
     """KV heads are the largest divisor of the heads not above max(1, heads / this)."""
@@ -93,6 +96,12 @@ class Dimensions:
                     head_dim=self._head_dim(hidden_size),
                     conv_width=self.conv_width,
                 )
+            case "gd":
+                return GatedDeltaNetSpec(
+                    num_heads=self._num_heads(hidden_size),
+                    head_dim=self._head_dim(hidden_size),
+                    conv_width=self.conv_width,
+                )
             case "m1":
                 return Mamba1Spec(
                     inner_size=self.mamba_expand * hidden_size,
@@ -114,6 +123,12 @@ class Dimensions:
                         f"ffn_expand × width must be whole; got {self.ffn_expand} × {hidden_size} = {size:g}."
                     )
                 return FFNSpec(intermediate_size=int(size), activation=self.ffn_activation)
+            case _ if letter.startswith(FLA_PREFIX) and is_letter(letter):
+                return FlaSpec(
+                    layer=letter.removeprefix(FLA_PREFIX),
+                    num_heads=self._num_heads(hidden_size),
+                    head_dim=self._head_dim(hidden_size),
+                )
             case _:
                 raise SpecError(f"Unknown operator letter {letter!r}.{near_letter(letter)}")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from search_spaces.architecture import Architecture
 from search_spaces.pattern import LETTERS
-from search_spaces.specs import AttentionSpec, DeltaNetSpec, FFNSpec, HybridHeadSpec, OperatorSpec
+from search_spaces.specs import AttentionSpec, DeltaNetSpec, FFNSpec, FlaSpec, HybridHeadSpec, OperatorSpec
 
 THIRDS = ("early", "middle", "late")
 
@@ -20,21 +20,23 @@ FEATURE_NAMES: tuple[str, ...] = (
     "ffn_share",
     "log2_mixer_channels",
     "log2_ffn_channels",
-    *(f"{third}_{letter}" for third in THIRDS for letter in LETTERS),
+    *(f"{third}_{letter}" for third in THIRDS for letter in (*LETTERS, "fla")),
 )
 """What each feature is: `early_m2` counts the Mamba2 operators in the first third of the depth, and so on; `…_channels`
 is log2 of one plus the inner channels summed over the depth, a stand-in for the parameters beside the embedding."""
 
 _COLUMN = {letter: column for column, letter in enumerate(LETTERS)}
+_FLA_COLUMN = len(LETTERS)
+_NUM_COLUMNS = len(LETTERS) + 1
 
 
 def architecture_features(architecture: Architecture) -> NDArray[np.float64]:
     """Return the numbers named by `FEATURE_NAMES`."""
     depth = architecture.depth
-    counts = [0] * (len(THIRDS) * len(LETTERS))
+    counts = [0] * (len(THIRDS) * _NUM_COLUMNS)
     num_ffns = mixer_channels = ffn_channels = 0
     for index, spec in enumerate(architecture.operators):
-        counts[index * len(THIRDS) // depth * len(LETTERS) + _COLUMN[spec.letter]] += 1
+        counts[index * len(THIRDS) // depth * _NUM_COLUMNS + _COLUMN.get(spec.letter, _FLA_COLUMN)] += 1
         if isinstance(spec, FFNSpec):
             num_ffns += 1
             ffn_channels += spec.intermediate_size
@@ -59,6 +61,8 @@ def _inner_channels(spec: OperatorSpec) -> int:
             return spec.num_heads * spec.head_dim
         case HybridHeadSpec():
             return spec.ssm.inner_size
+        case FlaSpec():
+            return (spec.num_heads or 1) * (spec.head_dim or 1)
         case FFNSpec():
             return spec.intermediate_size
         case _:

@@ -11,7 +11,7 @@ import numpy as np
 from search_spaces.blocks import Moves, checked_counts, checked_mixers, choose
 from search_spaces.errors import SpecError
 from search_spaces.genome import Block, Unit
-from search_spaces.pattern import LETTERS
+from search_spaces.pattern import word_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,10 @@ class FreeBlocks:
     def operator_moves(self, block: Block) -> Moves:
         """Return the blocks with one mixer replaced."""
         return [
-            (_with_unit(block, index, Unit(new, unit.num_ffns)), f"{LETTERS[unit.mixer]} → {LETTERS[new]}")
+            (
+                _with_unit(block, index, Unit(new, unit.num_ffns)),
+                f"{word_for(unit.mixer)} → {word_for(new)}",
+            )
             for index, unit in enumerate(block.units)
             for new in self.mixers
             if new != unit.mixer
@@ -65,14 +68,14 @@ class FreeBlocks:
         moves: Moves = []
         if len(units) < self.max_mixers:
             moves.extend(
-                (Block((*units[:index], Unit(new, ffns), *units[index:])), f"insert {LETTERS[new]}")
+                (Block((*units[:index], Unit(new, ffns), *units[index:])), f"insert {word_for(new)}")
                 for index in range(len(units) + 1)
                 for new in self.mixers
                 for ffns in self.ffns_per_mixer
             )
         if len(units) > 1:
             moves.extend(
-                (Block((*units[:index], *units[index + 1 :])), f"remove {LETTERS[unit.mixer]}")
+                (Block((*units[:index], *units[index + 1 :])), f"remove {word_for(unit.mixer)}")
                 for index, unit in enumerate(units)
             )
         for left, first in enumerate(units):
@@ -80,7 +83,7 @@ class FreeBlocks:
                 if first.mixer != units[right].mixer:
                     swapped = list(units)
                     swapped[left], swapped[right] = units[right], first
-                    words = f"swap {LETTERS[first.mixer]} and {LETTERS[units[right].mixer]}"
+                    words = f"swap {word_for(first.mixer)} and {word_for(units[right].mixer)}"
                     moves.append((Block(tuple(swapped)), words))
         return moves
 
@@ -89,7 +92,7 @@ class FreeBlocks:
         return [
             (
                 _with_unit(block, index, Unit(unit.mixer, new)),
-                f"FFNs after {LETTERS[unit.mixer]} {unit.num_ffns} → {new}",
+                f"FFNs after {word_for(unit.mixer)} {unit.num_ffns} → {new}",
             )
             for index, unit in enumerate(block.units)
             for new in self.ffns_per_mixer

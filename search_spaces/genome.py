@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_spaces.errors import SpecError
-from search_spaces.pattern import LETTERS, near_letter, parse_pattern
+from search_spaces.pattern import LETTERS, is_letter, near_letter, parse_pattern
 
 MIXERS: tuple[str, ...] = tuple(letter for letter in LETTERS if letter != "f")
 """Letters of the operators that mix tokens."""
@@ -24,7 +24,7 @@ class Unit:
     num_ffns: int
 
     def __post_init__(self) -> None:
-        if self.mixer not in MIXERS:
+        if not isinstance(self.mixer, str) or self.mixer == "f" or not is_letter(self.mixer):
             raise SpecError(f"A unit needs a token mixer; got {self.mixer!r}.{near_letter(str(self.mixer))}")
         if self.num_ffns < 0:
             raise SpecError(f"Unit.num_ffns must be at least 0; got {self.num_ffns}.")

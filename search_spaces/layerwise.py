@@ -20,7 +20,7 @@ from search_spaces.edits import Edit, Kept, apply_edit, drop_broken_links
 from search_spaces.errors import SpecError
 from search_spaces.features import architecture_features
 from search_spaces.limits import check_buildable, check_range, checked_increasing
-from search_spaces.pattern import LETTERS, near_letter
+from search_spaces.pattern import is_letter, near_letter, word_for
 from search_spaces.specs import OperatorSpec, is_mixer, kv_source, with_kv_source
 
 Moves = Iterator[tuple[Architecture, str]]
@@ -58,7 +58,7 @@ class LayerwiseSpace:
         if not isinstance(self.letters, list | tuple):
             raise SpecError(f"letters must be a list such as [a, m2, f]; got {self.letters!r}.")
         for letter in self.letters:
-            if not isinstance(letter, str) or letter not in LETTERS:
+            if not isinstance(letter, str) or not is_letter(letter):
                 raise SpecError(f"letters has the unknown letter {letter!r}.{near_letter(str(letter))}")
         for spec in self.menu:
             if kv_source(spec) is not None:
@@ -243,14 +243,17 @@ class LayerwiseSpace:
                 for new in self._shuffled_options(genome.hidden_size, rng):
                     edit = _kept(genome)
                     edit.insert(index, new)
-                    yield _edited(genome, edit), f"operators[{index}]: insert {LETTERS[new.letter]}"
+                    yield _edited(genome, edit), f"operators[{index}]: insert {word_for(new.letter)}"
 
     def _removals(self, genome: Architecture, rng: np.random.Generator) -> Moves:
         if genome.depth > self.min_operators and genome.depth > 1:
             for index in rng.permutation(genome.depth):
                 edit = _kept(genome)
                 del edit[index]
-                yield _edited(genome, edit), f"operators[{index}]: remove {LETTERS[genome.operators[index].letter]}"
+                yield (
+                    _edited(genome, edit),
+                    f"operators[{index}]: remove {word_for(genome.operators[index].letter)}",
+                )
 
     def _swaps(self, genome: Architecture, rng: np.random.Generator) -> Moves:
         for left in rng.permutation(genome.depth):
@@ -259,7 +262,7 @@ class LayerwiseSpace:
                 if left < right and with_kv_source(first, None) != with_kv_source(second, None):
                     edit = _kept(genome)
                     edit[left], edit[right] = edit[right], edit[left]
-                    words = f"swap {LETTERS[first.letter]} and {LETTERS[second.letter]}"
+                    words = f"swap {word_for(first.letter)} and {word_for(second.letter)}"
                     yield _edited(genome, edit), f"operators[{left}] and [{right}]: {words}"
 
     def _width_moves(self, genome: Architecture, rng: np.random.Generator) -> Moves:
@@ -281,14 +284,14 @@ def _edited(genome: Architecture, edit: list[Edit]) -> Architecture:
 def _change(old: OperatorSpec, new: OperatorSpec) -> str:
     """Return `mamba2 → deltanet`, or within one kind the first fields that change."""
     if old.letter != new.letter:
-        return f"{LETTERS[old.letter]} → {LETTERS[new.letter]}"
+        return f"{word_for(old.letter)} → {word_for(new.letter)}"
     changed = [item.name for item in fields(old) if getattr(old, item.name) != getattr(new, item.name)]
     if old.letter == "hh":
         return "hybrid head of other dimensions"
     differences = [f"{name} {_shown(getattr(old, name))} → {_shown(getattr(new, name))}" for name in changed]
     if len(differences) > MAX_WORDS:
         differences = [*differences[:MAX_WORDS], f"{len(differences) - MAX_WORDS} more"]
-    return f"{LETTERS[old.letter]} {', '.join(differences)}"
+    return f"{word_for(old.letter)} {', '.join(differences)}"
 
 
 def _shown(value: object) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from search_spaces.errors import SpecError, near_miss
+from search_spaces.specs import FLA_PREFIX
 
 LETTERS: Final = {
     "a": "attention",
@@ -16,10 +17,11 @@ LETTERS: Final = {
     "m1": "mamba1",
     "m2": "mamba2",
     "d": "deltanet",
+    "gd": "gated deltanet",
     "hh": "hybrid head",
     "f": "ffn",
 }
-"""Every letter and the operator it stands for."""
+"""Every letter and the operator it stands for; beside them `fla:` and the name of a layer is one, as in `fla:kda`."""
 
 MAX_OPERATORS: Final = 4096
 """A longer pattern is taken for a typing error."""
@@ -43,7 +45,7 @@ def parse_pattern(text: str) -> tuple[str, ...]:
         if match["open"]:
             groups.append([])
         elif match["letter"]:
-            if match["letter"] not in LETTERS:
+            if not is_letter(token):
                 raise SpecError(f"Pattern {text!r} has the unknown letter {token!r}.{near_letter(token)}")
             groups[-1].append(match["letter"])
         elif match["times"] and len(groups) > 1:
@@ -65,6 +67,16 @@ def parse_pattern(text: str) -> tuple[str, ...]:
     if not groups[0]:
         raise SpecError(f"A pattern needs at least one operator; got {text!r}.")
     return tuple(groups[0])
+
+
+def is_letter(token: str) -> bool:
+    """Whether a token stands for an operator."""
+    return token in LETTERS or re.fullmatch(rf"{FLA_PREFIX}[a-z][a-z0-9_]*", token) is not None
+
+
+def word_for(letter: str) -> str:
+    """Return the name of the operator a letter stands for."""
+    return LETTERS.get(letter) or f"{letter.removeprefix(FLA_PREFIX)} of fla"
 
 
 def near_letter(token: str) -> str:

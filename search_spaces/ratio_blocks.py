@@ -11,7 +11,7 @@ import numpy as np
 from search_spaces.blocks import Moves, checked_counts, checked_mixers, choose
 from search_spaces.errors import SpecError
 from search_spaces.genome import Block, Unit
-from search_spaces.pattern import LETTERS
+from search_spaces.pattern import word_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,9 @@ class RatioBlocks:
         for new in self.mixers:
             if new in (first, second):
                 continue
-            moves.append((_ratio_block(first, new, ratio, ffns), f"{LETTERS[second]} → {LETTERS[new]}"))
+            moves.append((_ratio_block(first, new, ratio, ffns), f"{word_for(second)} → {word_for(new)}"))
             if ratio[0]:
-                moves.append((_ratio_block(new, second, ratio, ffns), f"{LETTERS[first]} → {LETTERS[new]}"))
+                moves.append((_ratio_block(new, second, ratio, ffns), f"{word_for(first)} → {word_for(new)}"))
         return moves
 
     def ratio_moves(self, block: Block) -> Moves:
@@ -97,7 +97,7 @@ class RatioBlocks:
             else:
                 others = [kind for kind in self.mixers if kind != second]
                 moves.extend(
-                    (_ratio_block(kind, second, new, ffns), f"{words} with {LETTERS[kind]}") for kind in others
+                    (_ratio_block(kind, second, new, ffns), f"{words} with {word_for(kind)}") for kind in others
                 )
         return moves
 

@@ -4,13 +4,19 @@ A spec says what is computed, never how: layers and kernels live in `operators/`
 no part of a spec; `Architecture` holds it once for all operators.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Final, Literal, get_args
 
 from search_spaces.errors import SpecError, near_miss
 
 Activation = Literal["swiglu", "relu2", "gelu"]
+
+FLA_PREFIX: Final = "fla:"
+"""What sets the layers of flash-linear-attention apart in pattern notation."""
+
+_LAYER_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _check_positive(spec: object, *names: str) -> None:
@@ -207,6 +213,110 @@ class DeltaNetSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatedDeltaNetSpec:
+    """The delta rule on a state that decays by a learned factor at every token, arXiv 2412.06464."""
+
+    kind: ClassVar[str] = "gated_deltanet"
+    letter: ClassVar[str] = "gd"
+
+    num_heads: int
+    """Heads of queries and keys."""
+
+    head_dim: int
+    """Width of one query or key head."""
+
+    num_value_heads: int | None = None
+    """Heads of values and states, a multiple of `num_heads`; none means as many."""
+
+    value_head_dim: int | None = None
+    """Width of one value head; none means `head_dim`."""
+
+    conv_width: int = 4
+    output_gate: bool = True
+    """Multiply the normalised output by silu(z), as Qwen3.5 does."""
+
+    allow_negative_eigenvalues: bool = False
+    """β in (0, 2) instead of (0, 1)."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "num_heads", "head_dim", "conv_width")
+        for name, default in (("num_value_heads", self.num_heads), ("value_head_dim", self.head_dim)):
+            if getattr(self, name) is not None:
+                _check_positive(self, name)
+            if getattr(self, name) == default:
+                object.__setattr__(self, name, None)
+        _check_flags(self, "output_gate", "allow_negative_eigenvalues")
+        if self.value_heads % self.num_heads:
+            near = self.value_heads - self.value_heads % self.num_heads
+            raise SpecError(
+                f"num_value_heads must be a multiple of num_heads; got {self.value_heads} and {self.num_heads}. "
+                f"Nearest: {', '.join(str(n) for n in (near, near + self.num_heads) if n)}."
+            )
+
+    @property
+    def value_heads(self) -> int:
+        """Heads of values and states."""
+        return self.num_heads if self.num_value_heads is None else self.num_value_heads
+
+    @property
+    def value_dim(self) -> int:
+        """Width of one value head."""
+        return self.head_dim if self.value_head_dim is None else self.value_head_dim
+
+    @property
+    def key_size(self) -> int:
+        """Channels of all keys."""
+        return self.num_heads * self.head_dim
+
+    @property
+    def inner_size(self) -> int:
+        """Channels of all values."""
+        return self.value_heads * self.value_dim
+
+
+FlaOption = int | float | bool | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaSpec:
+    """Any layer of flash-linear-attention, by name: `fla:kda` in a pattern. It runs on a GPU only."""
+
+    kind: ClassVar[str] = "fla"
+
+    layer: str
+    """Module of the layer in `fla.layers`, such as `gla`, `kda`, `rwkv7`."""
+
+    num_heads: int | None = None
+    head_dim: int | None = None
+    """Given to the layer where its constructor takes them."""
+
+    options: tuple[tuple[str, FlaOption], ...] = ()
+    """Further arguments of its constructor by name, sorted; a mapping is taken as well."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, str) or not _LAYER_NAME.fullmatch(self.layer):
+            raise SpecError(f"FlaSpec.layer must be a name such as kda or gated_deltanet; got {self.layer!r}.")
+        for name in ("num_heads", "head_dim"):
+            if getattr(self, name) is not None:
+                _check_positive(self, name)
+        try:
+            options = dict(self.options)
+        except (TypeError, ValueError):
+            raise SpecError(f"FlaSpec.options must be a mapping; got {self.options!r}.") from None
+        for name, value in options.items():
+            if not isinstance(name, str) or not isinstance(value, FlaOption):
+                raise SpecError(
+                    f"FlaSpec.options must map names to numbers, true or false, or words; got {name!r}: {value!r}."
+                )
+        object.__setattr__(self, "options", tuple(sorted(options.items())))
+
+    @property
+    def letter(self) -> str:
+        """The layer with its prefix, as in `fla:kda`."""
+        return f"{FLA_PREFIX}{self.layer}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HybridHeadSpec:
     """Attention and an SSM in parallel on one input, each normalised, then averaged [HY]."""
 
@@ -252,7 +362,9 @@ class FFNSpec:
         return self.activation == "swiglu"
 
 
-OperatorSpec = AttentionSpec | Mamba1Spec | Mamba2Spec | DeltaNetSpec | HybridHeadSpec | FFNSpec
+OperatorSpec = (
+    AttentionSpec | Mamba1Spec | Mamba2Spec | DeltaNetSpec | GatedDeltaNetSpec | HybridHeadSpec | FlaSpec | FFNSpec
+)
 
 SPEC_CLASSES: dict[str, type[OperatorSpec]] = {cls.kind: cls for cls in get_args(OperatorSpec)}
 """Every operator kind by name."""
@@ -264,9 +376,11 @@ def kind_of_letter(letter: str) -> str:
     Raises:
         SpecError: an unknown letter.
     """
+    if letter.startswith(FLA_PREFIX):
+        return FlaSpec.kind
     kinds = {"a": "attention", "w": "attention"}
     for kind, cls in SPEC_CLASSES.items():
-        if cls is not AttentionSpec:
+        if cls not in (AttentionSpec, FlaSpec):
             kinds[str(cls.letter)] = kind
     if letter not in kinds:
         raise SpecError(f"Unknown operator letter {letter!r}.{near_miss(letter, kinds)}")
@@ -322,6 +436,9 @@ def spec_to_dict(spec: OperatorSpec | RopeScaling, *, omit_defaults: bool = Fals
         value = getattr(spec, field.name)
         if omit_defaults and value == field.default:
             continue
-        nested = isinstance(value, RopeScaling | AttentionSpec | Mamba1Spec | Mamba2Spec)
-        result[field.name] = spec_to_dict(value, omit_defaults=omit_defaults) if nested else value
+        if isinstance(value, RopeScaling | AttentionSpec | Mamba1Spec | Mamba2Spec):
+            value = spec_to_dict(value, omit_defaults=omit_defaults)
+        elif isinstance(spec, FlaSpec) and field.name == "options":
+            value = dict(value)
+        result[field.name] = value
     return result

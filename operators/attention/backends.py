@@ -1,68 +1,138 @@
-"""Fast implementations of softmax attention: torch's fused kernel, and blocks for a window shorter than the sequence.
+"""Fast softmax attention: torch's fused kernels, and blocks where a window or packed documents need a mask.
 
-The mathematics is in `reference.py`.
+No mask here is longer than a block of queries on one side. The mathematics is in `reference.py`.
 """
+
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.bias import CausalBias, causal_lower_right
+from torch.utils.checkpoint import checkpoint
+
+from operators.attention.sight import Sight, take
+
+QUERY_BLOCK: Final = 128
+"""Queries to a mask on a CPU: smaller blocks cost more calls, larger ones more of what the mask throws away."""
+
+GPU_QUERY_BLOCK: Final = 1024
+"""On a GPU calls are dear, and a small one leaves it half idle."""
+
+LARGEST_KEPT_MASK: Final = 2**24
+"""Numbers of masks kept for a backward pass; rather than keep more, it makes them, and the softmax, again."""
 
 
-def attend_fused(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor | None) -> Tensor:
-    """Return what `reference.attend` does; no mask means causal over equal positions."""
+def attend_fused(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, sight: Sight) -> Tensor:
+    """Return what `reference.attend` does with the mask of `sight`."""
     dtype = v_BSGV.dtype
-    if q_BTHK.shape[1] == 1 and mask is not None:
-        return _attend_one(q_BTHK.to(dtype), k_BSGK.to(dtype), v_BSGV, mask=mask).to(q_BTHK.dtype)
-    q_BHTK, k_BGSK, v_BGSV = (x.to(dtype).transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV))
-    if mask is not None:
-        mask = mask[:, None] if mask.ndim == 3 else mask
+    q, k, v = q_BTHK.to(dtype), k_BSGK.to(dtype), v_BSGV
+    y = attend_causal(q, k, v) if sight.is_causal else attend_by_query_blocks(q, k, v, sight=sight)
+    return y.to(q_BTHK.dtype)
+
+
+def attend_one(q_B1HK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask_S: Tensor | None = None) -> Tensor:
+    """Return what one query attends to: the heads of a group are its rows, so that no key is read or copied twice."""
+    dtype = v_BSGV.dtype
+    q_BGRK = torch.unflatten(q_B1HK[:, 0].to(dtype), 1, (k_BSGK.shape[2], -1))
+    k_BGSK, v_BGSV = k_BSGK.to(dtype).transpose(1, 2), v_BSGV.transpose(1, 2)
+    mask_1S = None if mask_S is None else mask_S[None]
+    y_BGRV = F.scaled_dot_product_attention(q_BGRK, k_BGSK, v_BGSV, attn_mask=mask_1S)
+    return y_BGRV.flatten(1, 2)[:, None].to(q_B1HK.dtype)
+
+
+def attend_causal(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor) -> Tensor:
+    """Return causal attention of the last T of S tokens."""
+    num_queries, num_keys = q_BTHK.shape[1], k_BSGK.shape[1]
+    num_past = num_keys - num_queries
+    if num_queries == 1:
+        return attend_one(q_BTHK, k_BSGK, v_BSGV)
+    if num_past <= num_queries // 2:
+        # Torch aligns a causal rectangle at its upper left, so the past gets queries as well, which nobody reads.
+        q_BSHK = F.pad(q_BTHK, (0, 0, 0, 0, num_past, 0)) if num_past else q_BTHK
+        return _unmasked(q_BSHK, k_BSGK, v_BSGV)[:, num_past:]
+    if _flash_takes(q_BTHK, k_BSGK, v_BSGV):
+        return _unmasked(q_BTHK, k_BSGK, v_BSGV, bias=causal_lower_right(num_queries, num_keys))
+    sight = Sight(start=num_past, num_queries=num_queries, num_keys=num_keys)
+    return attend_by_query_blocks(q_BTHK, k_BSGK, v_BSGV, sight=sight)
+
+
+def attend_by_query_blocks(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, sight: Sight) -> Tensor:
+    """Return attention under any mask, one block of queries after another, each over the keys it may reach."""
+    scale, value_dim = q_BTHK.shape[-1] ** -0.5, v_BSGV.shape[-1]
+    q_BHTK, k_BGSK, v_BGSV = _of_one_width(*(x.transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV)))
+    k_BGSK, v_BGSV = _for_a_mask(q_BHTK, k_BGSK, v_BGSV)
+
+    def block(queries_BHTK: Tensor, keys_BGSK: Tensor, values_BGSV: Tensor, queries: range) -> Tensor:
+        reach = sight.reach(queries)
+        keys, values = (
+            take(x.transpose(1, 2), reach, num_prefix=sight.num_prefix).transpose(1, 2)
+            for x in (keys_BGSK, values_BGSV)
+        )
+        mask = sight.mask(queries, device=queries_BHTK.device)
+        return F.scaled_dot_product_attention(
+            queries_BHTK,
+            keys,
+            values,
+            attn_mask=mask[:, None] if mask.ndim == 3 else mask,
+            scale=scale,
+            enable_gqa=queries_BHTK.shape[1] != keys.shape[1],
+        )
+
+    size = GPU_QUERY_BLOCK if q_BHTK.is_cuda else QUERY_BLOCK
+    again = torch.is_grad_enabled() and _mask_size(sight, block=size) > LARGEST_KEPT_MASK
+    blocks = []
+    for first in range(0, sight.num_queries, size):
+        queries = range(first, min(first + size, sight.num_queries))
+        arguments = (q_BHTK[:, :, queries.start : queries.stop], k_BGSK, v_BGSV, queries)
+        blocks.append(
+            checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False) if again else block(*arguments)
+        )
+    return torch.cat(blocks, dim=2)[..., :value_dim].transpose(1, 2)
+
+
+def _unmasked(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, bias: CausalBias | None = None) -> Tensor:
+    """Return causal attention without a mask in memory, aligned at the upper left unless `bias` says otherwise."""
+    q_BHTK, k_BGSK, v_BGSV = _of_one_width(*(x.transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV)))
     y_BHTV = F.scaled_dot_product_attention(
         q_BHTK,
         k_BGSK,
         v_BGSV,
-        attn_mask=mask,
-        is_causal=mask is None and q_BHTK.shape[2] > 1,
+        attn_mask=bias,
+        is_causal=bias is None,
+        scale=q_BTHK.shape[-1] ** -0.5,
         enable_gqa=q_BHTK.shape[1] != k_BGSK.shape[1],
     )
-    return y_BHTV.transpose(1, 2).to(q_BTHK.dtype)
+    return y_BHTV[..., : v_BSGV.shape[-1]].transpose(1, 2)
 
 
-def _attend_one(q_B1HK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor) -> Tensor:
-    """Attend with one query: the heads of a group are its rows, so that no key is read or copied twice."""
-    q_BGRK = torch.unflatten(q_B1HK[:, 0], 1, (k_BSGK.shape[2], -1))
-    mask = mask[:, None] if mask.ndim == 3 else mask
-    y_BGRV = F.scaled_dot_product_attention(q_BGRK, k_BSGK.transpose(1, 2), v_BSGV.transpose(1, 2), attn_mask=mask)
-    return y_BGRV.flatten(1, 2)[:, None]
+def _for_a_mask(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSV: Tensor) -> tuple[Tensor, Tensor]:
+    """Return keys and values as the kernel that takes a mask wants them."""
+    repeats = q_BHTK.shape[1] // k_BGSK.shape[1]
+    if repeats == 1 or not q_BHTK.is_cuda:
+        return k_BGSK, v_BGSV
+    # On a GPU no fused kernel takes both a mask and grouped heads; torch would write out all scores.
+    return k_BGSK.repeat_interleave(repeats, dim=1), v_BGSV.repeat_interleave(repeats, dim=1)
 
 
-def attend_in_blocks(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGV: Tensor, *, window: int, num_meta_tokens: int) -> Tensor:
-    """Return windowed causal attention in time proportional to the sequence.
-
-    Queries in blocks of `window` see their own block, the one before, and the meta tokens.
-    """
-    batch, tokens = q_BTHK.shape[:2]
-    num_blocks = -(-tokens // window)
-    padding = (0, 0, 0, 0, 0, num_blocks * window - tokens)
-    q, k, v = (torch.unflatten(F.pad(x, padding), 1, (num_blocks, window)) for x in (q_BTHK, k_BTGK, v_BTGV))
-    keys, values = (_with_previous(x, x_BTGK[:, :num_meta_tokens]) for x, x_BTGK in ((k, k_BTGK), (v, v_BTGV)))
-    mask = _block_mask(num_blocks, window=window, num_meta_tokens=num_meta_tokens, device=q.device)
-    y = attend_fused(q.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), mask=mask.repeat(batch, 1, 1))
-    return torch.unflatten(y, 0, (batch, num_blocks)).flatten(1, 2)[:, :tokens]
+def _of_one_width(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the three with zeros behind the narrower heads: fused kernels want one width, others write out scores."""
+    width = max(k.shape[-1], v.shape[-1])
+    padded = (x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1])) for x in (q, k, v))
+    q, k, v = padded
+    return q, k, v
 
 
-def _with_previous(x_BNWGK: Tensor, meta_BMGK: Tensor) -> Tensor:
-    """Return meta tokens, previous block and own block side by side, [B, blocks, M + 2·W, G, K]."""
-    previous = F.pad(x_BNWGK[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
-    meta = meta_BMGK[:, None].expand(-1, x_BNWGK.shape[1], -1, -1, -1)
-    return torch.cat((meta, previous, x_BNWGK), dim=2)
+def _flash_takes(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor) -> bool:
+    """Return whether FlashAttention, whose causal mask ends at the last key, runs on a GPU here."""
+    if not q_BTHK.is_cuda:
+        return False
+    q, k, v = _of_one_width(*(x.transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV)))
+    call = torch.backends.cuda.SDPAParams(q, k, v, None, 0.0, False, q.shape[1] != k.shape[1])
+    return torch.backends.cuda.can_use_flash_attention(call)
 
 
-def _block_mask(num_blocks: int, *, window: int, num_meta_tokens: int, device: torch.device) -> Tensor:
-    # A padded query sees itself, so no row is empty; a padded key lies behind every real query.
-    block = torch.arange(num_blocks, device=device)[:, None, None] * window
-    query = block + torch.arange(window, device=device)[:, None]
-    local = block - window + torch.arange(2 * window, device=device)
-    meta = torch.arange(num_meta_tokens, device=device)
-    sees_local = (local >= 0) & (local <= query) & (query - local < window)
-    sees_meta = (query - meta >= window).expand(num_blocks, window, num_meta_tokens)
-    return torch.cat((sees_meta, sees_local), dim=2)
+def _mask_size(sight: Sight, *, block: int) -> int:
+    rows = 1 if sight.documents is None else sight.documents.segment.shape[0]
+    longest = sight.num_keys if sight.window is None else sight.num_prefix + sight.window + block
+    return rows * sight.num_queries * min(longest, sight.num_keys)

@@ -3,23 +3,19 @@
 Shared by the attention layer and the hybrid head, which project differently.
 """
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
 
-from operators.attention.backends import attend_fused, attend_in_blocks
-from operators.attention.reference import attend, same_document, visible
+from operators.attention.backends import attend_fused, attend_one
+from operators.attention.reference import attend
+from operators.attention.sight import Sight, take
 from operators.attention.state import KeyValueState, cache_of
 from operators.backends import BackendChoice
 from operators.base import StateRequest
 from operators.context import Documents, KeyValues, SequenceContext
 from operators.norms import RMSNorm
-from operators.rotary import rotate, rotations
+from operators.rotary import frequencies, rotate, rotations
 from search_spaces.specs import AttentionSpec
-
-BLOCKS_FROM_WINDOWS: Final = 2
-"""Sequences longer than this many windows are attended in blocks."""
 
 
 class AttentionHeads(nn.Module):
@@ -33,6 +29,7 @@ class AttentionHeads(nn.Module):
         self.k_norm = RMSNorm(spec.head_dim, eps=norm_eps) if spec.qk_norm and spec.shares_kv_with is None else None
         self.cache_window = spec.window
         """Tokens the cache must keep; larger than the own window where a later operator that shares it sees more."""
+        self._frequencies: Tensor | None = None
 
     @property
     def widths(self) -> list[int]:
@@ -70,22 +67,33 @@ class AttentionHeads(nn.Module):
         if own is None:
             key_values = context.shared(_source(self.spec))
         else:
-            key_values = KeyValues(*own, None)
+            key_values = KeyValues(*own)
             if state is not None:
                 key_values = state.extend(*own, start=start, window=self.cache_window)
             context.publish(key_values)
-        return self._attend(q_BTHK, key_values, position_T, context).flatten(2)
+        sight = Sight(
+            start=start,
+            num_queries=tokens,
+            num_keys=key_values.keys.shape[1],
+            num_meta_tokens=context.num_meta_tokens,
+            window=self.spec.window,
+            documents=documents,
+        )
+        return self._attend(q_BTHK, key_values, sight).flatten(2)
 
     def step(self, qkv_BC: Tensor, state: KeyValueState) -> Tensor:
         """Return the heads' outputs side by side for one token, [B, H·V]."""
         last = state.position if self.spec.shares_kv_with is None else state.position - 1
-        q_BTHK, own = self._split(qkv_BC[:, None], self._rotation(last[None]))
+        q_BTHK, own = self._split(qkv_BC[:, None], self._rotation(last[None], kept=True))
         if own is not None:
             last = last.clone()
             state.append(own[0][:, 0], own[1][:, 0])
-        mask = state.visible_slots(last, window=self.spec.window)[None]
-        run = attend if self.backends.at("step", q_BTHK) == "reference" else attend_fused
-        return run(q_BTHK, state.keys, state.values, mask=mask)[:, 0].flatten(1)
+        mask_S = state.visible_slots(last, window=self.spec.window)
+        if self.backends.at("step", q_BTHK) == "reference":
+            y_B1HV = attend(q_BTHK, state.keys, state.values, mask=mask_S[None])
+        else:
+            y_B1HV = attend_one(q_BTHK, state.keys, state.values, mask_S=mask_S)
+        return y_B1HV[:, 0].flatten(1)
 
     def _start(self, state: KeyValueState | None, context: SequenceContext, *, tokens: int) -> int:
         if state is None:
@@ -97,41 +105,51 @@ class AttentionHeads(nn.Module):
         # A sharing operator runs after its source has moved the cache on.
         return int(state.position) - (tokens if self.spec.shares_kv_with is not None else 0)
 
-    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
-        return None if self.spec.rope_theta is None else rotations(self.spec, positions)
+    def _rotation(self, positions: Tensor, *, kept: bool = False) -> tuple[Tensor, Tensor] | None:
+        if self.spec.rope_theta is None:
+            return None
+        # A step would spend as long on its frequencies as on its rotation. Not a buffer: those must be loaded or made
+        # anew wherever a model leaves the meta device.
+        known = self._kept_frequencies(positions.device) if kept else frequencies(self.spec, device=positions.device)
+        return rotations(known, positions)
+
+    def _kept_frequencies(self, device: torch.device) -> Tensor:
+        if self._frequencies is None or self._frequencies.device != device:
+            with torch.inference_mode(False):
+                self._frequencies = frequencies(self.spec, device=device)
+        return self._frequencies
 
     def _split(
         self, qkv_BTC: Tensor, rotation: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        parts = torch.split(qkv_BTC, self.widths, dim=-1)
-        q_BTHK = self._prepare(parts[0], self.q_norm, rotation)
-        if len(parts) == 1:
-            return q_BTHK, None
-        return q_BTHK, (
-            self._prepare(parts[1], self.k_norm, rotation),
-            torch.unflatten(parts[2], -1, (self.spec.num_kv_heads, self.spec.value_dim)),
-        )
+        spec = self.spec
+        if spec.shares_kv_with is not None:
+            return self._prepare(qkv_BTC, [self.q_norm], rotation)[0], None
+        queries, keys, values = self.widths
+        qk_BTC, v_BTC = torch.split(qkv_BTC, [queries + keys, values], dim=-1)
+        q_BTHK, k_BTGK = self._prepare(qk_BTC, [self.q_norm, self.k_norm], rotation)
+        return q_BTHK, (k_BTGK, torch.unflatten(v_BTC, -1, (spec.num_kv_heads, spec.value_dim)))
 
-    def _prepare(self, flat_BTC: Tensor, norm: RMSNorm | None, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _prepare(
+        self, flat_BTC: Tensor, norms: list[RMSNorm | None], rotation: tuple[Tensor, Tensor] | None
+    ) -> list[Tensor]:
+        """Return normalised and rotated heads: of queries, or of queries and keys, which are rotated together."""
         heads_BTHK = torch.unflatten(flat_BTC, -1, (-1, self.spec.head_dim))
-        if norm is not None:
-            heads_BTHK = norm(heads_BTHK)
-        return heads_BTHK if rotation is None else rotate(heads_BTHK, *rotation)
+        num_heads = [self.spec.num_heads, self.spec.num_kv_heads][: len(norms)]
+        if self.spec.qk_norm:
+            parts = zip(norms, torch.split(heads_BTHK, num_heads, dim=-2), strict=True)
+            heads_BTHK = torch.cat([part if norm is None else norm(part) for norm, part in parts], dim=-2)
+        if rotation is not None:
+            heads_BTHK = rotate(heads_BTHK, *rotation)
+        return list(torch.split(heads_BTHK, num_heads, dim=-2))
 
-    def _attend(self, q_BTHK: Tensor, kv: KeyValues, position_T: Tensor, context: SequenceContext) -> Tensor:
-        window, num_meta, tokens = self.spec.window, context.num_meta_tokens, q_BTHK.shape[1]
-        fused = self.backends.at("sequence", q_BTHK) != "reference"
-        plain = kv.positions is None and context.documents is None
-        if fused and plain and (window is None or tokens <= window):
-            return attend_fused(q_BTHK, kv.keys, kv.values, mask=None)
-        if fused and plain and window is not None and tokens > BLOCKS_FROM_WINDOWS * window:
-            return attend_in_blocks(q_BTHK, kv.keys, kv.values, window=window, num_meta_tokens=num_meta)
-        key_positions = position_T if kv.positions is None else kv.positions
-        mask = visible(position_T, key_positions, window=window, num_meta_tokens=num_meta)
-        if context.documents is not None:
-            mask = mask & same_document(context.documents, num_meta_tokens=num_meta)
-        run = attend_fused if fused else attend
-        return run(q_BTHK, kv.keys, kv.values, mask=mask)
+    def _attend(self, q_BTHK: Tensor, kv: KeyValues, sight: Sight) -> Tensor:
+        if self.backends.at("sequence", q_BTHK) != "reference":
+            return attend_fused(q_BTHK, kv.keys, kv.values, sight=sight)
+        mask = sight.mask(range(sight.num_queries), device=q_BTHK.device)
+        reach = sight.reach(range(sight.num_queries))
+        keys, values = (take(x, reach, num_prefix=sight.num_prefix) for x in kv)
+        return attend(q_BTHK, keys, values, mask=mask)
 
 
 def _source(spec: AttentionSpec) -> int:

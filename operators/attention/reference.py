@@ -1,34 +1,12 @@
-"""Softmax attention as mathematics: who sees whom, and the weighted mean of what is seen.
+"""Softmax attention as mathematics: the weighted mean of what is seen.
 
-Pure functions; faster ones with the same meaning are in `backends.py`.
+A pure function; faster ones with the same meaning are in `backends.py`. Who sees whom is `sight.py`.
 """
 
 import torch
 from torch import Tensor
 
-from operators.context import Documents
 from operators.precision import wide_dtype, without_autocast
-
-
-def visible(query_positions: Tensor, key_positions: Tensor, *, window: int | None, num_meta_tokens: int) -> Tensor:
-    """Return which keys a query sees, boolean of shape [..., T, S].
-
-    A query sees the `window` latest tokens, itself included, and every meta token before it.
-    """
-    distance = query_positions[..., :, None] - key_positions[..., None, :]
-    mask = distance >= 0
-    if window is not None:
-        mask &= (distance < window) | (key_positions < num_meta_tokens)[..., None, :]
-    return mask
-
-
-def same_document(documents: Documents, *, num_meta_tokens: int) -> Tensor:
-    """Return which keys lie in the query's document or are meta tokens, boolean of shape [B, T, T], meta included."""
-    batch, tokens = documents.segment.shape
-    meta_BM = documents.segment.new_full((batch, num_meta_tokens), -1)
-    segment_BS = torch.cat((meta_BM, documents.segment), dim=1)
-    assert segment_BS.shape[1] == tokens + num_meta_tokens
-    return (segment_BS[:, :, None] == segment_BS[:, None, :]) | (segment_BS == -1)[:, None, :]
 
 
 def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor) -> Tensor:

@@ -97,20 +97,21 @@ class KeyValueState(State):
         Raises:
             StateError: the chunk does not fit.
         """
-        tokens = k_BTHK.shape[1]
+        tokens, end = k_BTHK.shape[1], start + k_BTHK.shape[1]
         self._require_room(start, tokens)
         keys, values = k_BTHK.to(self.keys.dtype), v_BTHV.to(self.values.dtype)
-        positions: Tensor | None = None
-        if start:
-            past = self._past(start, window=window)
-            keys = torch.cat((self.keys[:, self._slots(past)], keys), dim=1)
-            values = torch.cat((self.values[:, self._slots(past)], values), dim=1)
-            positions = torch.cat((past, torch.arange(start, start + tokens, device=past.device)))
-        end = start + tokens
+        in_place = end <= self.keys.shape[1] and not torch.is_grad_enabled()
+        if start and not in_place:
+            past = self._slots(self._past(start, window=window))
+            keys = torch.cat((self.keys[:, past], keys), dim=1)
+            values = torch.cat((self.values[:, past], values), dim=1)
         with torch.no_grad():
             self._store(keys[:, -tokens:], values[:, -tokens:], start=start, end=end)
             self.position.add_(tokens)
-        return KeyValues(keys, values, positions)
+        if in_place:
+            # Nothing has left its slot yet: the cache is in order, and long; no copy, but no gradient either.
+            return KeyValues(self.keys[:, :end], self.values[:, :end])
+        return KeyValues(keys, values)
 
     def _store(self, k_BTHK: Tensor, v_BTHV: Tensor, *, start: int, end: int) -> None:
         if end <= self.keys.shape[1]:

@@ -10,8 +10,10 @@ from operators.base import Operator, StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.deltanet.chunked import chunked
+from operators.deltanet.memory import unit, write_and_read_
 from operators.deltanet.reference import recurrent
 from operators.deltanet.state import DeltaNetState
+from operators.fla.packing import even_widths
 from operators.initialization import draw_reading, draw_writing
 from operators.norms import RMSNorm
 from operators.precision import wide, wide_dtype, without_autocast
@@ -23,13 +25,13 @@ from search_spaces.specs import DeltaNetSpec
 class DeltaNet(Operator[DeltaNetState]):
     """Linear attention with the delta rule."""
 
-    sequence_backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
     step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: DeltaNetSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backends = self.choose(backend)
+        self.backends = self.choose(backend, excluded=even_widths([spec.head_dim], largest=256))
         inner = spec.num_heads * spec.head_dim
         self.widths = [3 * inner, spec.num_heads, *([inner] if spec.output_gate else [])]
         self.in_projection = nn.Linear(hidden_size, sum(self.widths), bias=False)
@@ -47,12 +49,8 @@ class DeltaNet(Operator[DeltaNetState]):
     def step(self, x_BD: Tensor, state: DeltaNetState) -> Tensor:
         """Return the output for one token."""
         qkv_BC, beta_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
-        q_BHK, k_BHK, v_BHV = self._heads(self.conv.step(qkv_BC, state.history).float())
-        with without_autocast(k_BHK):
-            recalled_BHV = (k_BHK[:, :, None] @ state.carried).squeeze(2)
-            error_BHV = self._strength(beta_BH)[..., None] * (v_BHV - recalled_BHV)
-            state.carried.addcmul_(k_BHK[..., None], error_BHV[:, :, None])
-            y_BHV = (q_BHK[:, :, None] @ state.carried).squeeze(2)
+        heads = self._heads(self.conv.step(qkv_BC, state.history).float())
+        y_BHV = write_and_read_(state.carried, *heads, self._strength(beta_BH))
         return self._finish(y_BHV.to(qkv_BC.dtype), gate)
 
     def make_state(self, request: StateRequest) -> DeltaNetState:
@@ -88,7 +86,10 @@ class DeltaNet(Operator[DeltaNetState]):
         documents: Documents | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolutions' history and the memory after the last token."""
+        backend = self.backends.at("sequence", qkv_BTC)
         with without_autocast(qkv_BTC):
+            if backend == "fla":
+                return self._mix_by_fla(qkv_BTC, beta_BTH, history=history, carried=carried, documents=documents)
             dtype = wide_dtype(qkv_BTC)
             convolved_BTC, history = self.conv(qkv_BTC, history_BJC=history, documents=documents)
             heads = self._heads(convolved_BTC.to(dtype))
@@ -97,9 +98,29 @@ class DeltaNet(Operator[DeltaNetState]):
                     qkv_BTC.shape[0], self.spec.num_heads, self.spec.head_dim, self.spec.head_dim
                 )
             strength = self._strength(beta_BTH.to(dtype))
-            scan = recurrent if self.backends.at("sequence", qkv_BTC) == "reference" else chunked
+            scan = recurrent if backend == "reference" else chunked
             y_BTHV, carried = scan(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
             return y_BTHV.to(qkv_BTC.dtype), history, carried
+
+    def _mix_by_fla(
+        self,
+        qkv_BTC: Tensor,
+        beta_BTH: Tensor,
+        *,
+        history: Tensor | None,
+        carried: Tensor | None,
+        documents: Documents | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Do the same in fla's kernels, which take q, k and v in the model's dtype and normalise them."""
+        from operators.convolution_fla import convolve
+        from operators.deltanet.fla import fused
+
+        qkv_BTC, history = convolve(self.conv, qkv_BTC, history_BJC=history, documents=documents)
+        q_BTHK, k_BTHK, v_BTHV = torch.unflatten(qkv_BTC, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)
+        y_BTHV, carried = fused(
+            q_BTHK, k_BTHK, v_BTHV, self._strength(beta_BTH), state_BHKV=carried, documents=documents
+        )
+        return y_BTHV, history, carried
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = torch.unflatten(qkv, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)
@@ -110,13 +131,9 @@ class DeltaNet(Operator[DeltaNetState]):
         return 2 * strength if self.spec.allow_negative_eigenvalues else strength
 
     def _finish(self, y_HV: Tensor, gate: list[Tensor]) -> Tensor:
-        mixed: Tensor = self.norm(y_HV).flatten(-2)
+        mixed: Tensor = self.norm(y_HV if not gate else wide(y_HV)).flatten(-2)
         if gate:
-            mixed = mixed * F.silu(gate[0])
+            # Rounded once, after the gate.
+            mixed = (mixed * F.silu(wide(gate[0]))).to(y_HV.dtype)
         projected: Tensor = self.output(mixed)
         return projected
-
-
-def unit(x: Tensor, *, eps: float = 1e-6) -> Tensor:
-    """Return x divided by its length over the last axis."""
-    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps)

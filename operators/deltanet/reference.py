@@ -1,4 +1,4 @@
-"""The delta rule as mathematics; the recurrence is the truth."""
+"""The delta rule as mathematics, gated or not; the recurrence is the truth."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ def recurrent(
     v_BTHV: Tensor,
     beta_BTH: Tensor,
     *,
+    log_decay_BTH: Tensor | None = None,
     state_BHKV: Tensor,
     documents: Documents | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ, o_t = S_tᵀ q_t one token at a time.
+    """Run S = α_t S_{t−1}, S_t = S + β_t k_t (v_t − Sᵀ k_t)ᵀ, o_t = S_tᵀ q_t one token at a time; α is 1 without decay.
 
     Every document of a packed row starts from `state_BHKV`.
 
@@ -27,6 +28,8 @@ def recurrent(
         if documents is not None:
             is_first_B = documents.offset[:, t] == 0
             state_BHKV = torch.where(is_first_B[:, None, None, None], initial_BHKV, state_BHKV)
+        if log_decay_BTH is not None:
+            state_BHKV = state_BHKV * log_decay_BTH[:, t, :, None, None].exp()
         k_BHK = k_BTHK[:, t]
         recalled_BHV = (state_BHKV * k_BHK[..., None]).sum(-2)
         error_BHV = beta_BTH[:, t, :, None] * (v_BTHV[:, t] - recalled_BHV)

@@ -17,7 +17,7 @@ from search_spaces.specs import Mamba1Spec
 class Mamba1(Operator[Mamba1State]):
     """Selective state space with one step size per channel."""
 
-    sequence_backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("mamba_ssm", "chunked", "reference")
     step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: Mamba1Spec, *, hidden_size: int, norm_eps: float, backend: str) -> None:

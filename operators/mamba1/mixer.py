@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from operators.backends import BackendChoice
+from operators.backends import BACKENDS, BackendChoice
 from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
@@ -29,6 +29,7 @@ class Mamba1Mixer(nn.Module):
         self.spec = spec
         self.backends = backends
         self.conv = ShortConvolution(spec.inner_size, width=spec.conv_width, bias=True)
+        self.has_fused_convolution = BACKENDS["fla"].missing_package() is None
         self.selection_widths = [spec.dt_rank, spec.state_size, spec.state_size]
         self.selection = nn.Linear(spec.inner_size, sum(self.selection_widths), bias=False)
         self.selection_norms = (
@@ -94,18 +95,32 @@ class Mamba1Mixer(nn.Module):
         self, x_BTI: Tensor, *, history: Tensor | None, carried: Tensor | None, documents: Documents | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolution's history and the state after the last token."""
+        backend = self.backends.at("sequence", x_BTI)
         with without_autocast(x_BTI):
-            convolved_BTI, history = self.conv(x_BTI, history_BJC=history, documents=documents)
+            if backend == "mamba_ssm" and self.has_fused_convolution:
+                from operators.convolution_fla import convolve
+
+                convolved_BTI, history = convolve(self.conv, x_BTI, history_BJC=history, documents=documents)
+                convolved_BTI = wide(convolved_BTI)
+            else:
+                convolved_BTI, history = self.conv(x_BTI, history_BJC=history, documents=documents)
         selection = self._select(convolved_BTI.to(x_BTI.dtype))
         with without_autocast(x_BTI):
             dtype = convolved_BTI.dtype
             dt_BTI, B_BTN, C_BTN = (part.to(dtype) for part in selection)
-            if carried is None:
-                carried = convolved_BTI.new_zeros(x_BTI.shape[0], self.spec.inner_size, self.spec.state_size)
             A_IN = -self.A_log.to(dtype).exp()
-            scan = recurrent if self.backends.at("sequence", x_BTI) == "reference" else chunked
-            y_BTI, carried = scan(
-                convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype), documents=documents
-            )
+            if backend == "mamba_ssm":
+                from operators.mamba1.mamba_ssm import fused
+
+                y_BTI, carried = fused(
+                    convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried, documents=documents
+                )
+            else:
+                if carried is None:
+                    carried = convolved_BTI.new_zeros(x_BTI.shape[0], self.spec.inner_size, self.spec.state_size)
+                scan = recurrent if backend == "reference" else chunked
+                y_BTI, carried = scan(
+                    convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype), documents=documents
+                )
             y_BTI = y_BTI + self.D.to(dtype) * convolved_BTI
             return y_BTI.to(x_BTI.dtype), history, carried

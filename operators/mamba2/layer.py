@@ -17,14 +17,14 @@ from search_spaces.specs import Mamba2Spec
 class Mamba2(Operator[Mamba2State]):
     """State space with one decay per head."""
 
-    sequence_backends: ClassVar[tuple[str, ...]] = ("chunked", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("mamba_ssm", "fla", "chunked", "reference")
     step_backends: ClassVar[tuple[str, ...]] = ("reference",)
 
     def __init__(self, spec: Mamba2Spec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backends = self.choose(backend)
-        self.mixer = Mamba2Mixer(spec, norm_eps=norm_eps, backends=self.backends)
+        self.mixer = Mamba2Mixer(spec, norm_eps=norm_eps, backends=self.choose(backend))
+        self.backends = self.mixer.backends
         self.in_projection = nn.Linear(hidden_size, sum(self.mixer.widths), bias=False)
         self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
 

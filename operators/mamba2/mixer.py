@@ -3,6 +3,8 @@
 Shared by the Mamba2 layer and the hybrid head, which project differently.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,12 +13,13 @@ from operators.backends import BackendChoice
 from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
+from operators.fla.packing import even_widths
 from operators.initialization import draw_step_bias, draw_uniform
 from operators.mamba2.chunked import chunked
 from operators.mamba2.reference import recurrent
 from operators.mamba2.state import Mamba2State
 from operators.norms import GatedRMSNorm
-from operators.precision import wide_dtype, without_autocast
+from operators.precision import wide, wide_dtype, without_autocast
 from operators.recurrence import run
 from search_spaces.specs import Mamba2Spec
 
@@ -27,7 +30,8 @@ class Mamba2Mixer(nn.Module):
     def __init__(self, spec: Mamba2Spec, *, norm_eps: float, backends: BackendChoice) -> None:
         super().__init__()
         self.spec = spec
-        self.backends = backends
+        excluded = even_widths([spec.head_dim, spec.state_size])
+        self.backends = replace(backends, excluded={**backends.excluded, **excluded})
         self.group_width = spec.num_groups * spec.state_size
         self.conv = ShortConvolution(spec.inner_size + 2 * self.group_width, width=spec.conv_width, bias=True)
         self.dt_bias = nn.Parameter(torch.empty(spec.num_heads))
@@ -64,6 +68,10 @@ class Mamba2Mixer(nn.Module):
         """Return the gated and normalised outputs, [B, T, inner]."""
         z_BTC, xbc_BTC, dt_BTH = torch.split(zxbcdt_BTC, self.widths, dim=-1)
         y_BTC = run(self._mix, xbc_BTC, dt_BTH, memory=state, context=context)
+        if self._has_fused_parts(self.backends.at("sequence", xbc_BTC)):
+            from operators.norms_fla import gated_rms_norm
+
+            return gated_rms_norm(self.norm, y_BTC, z_BTC)
         normalized: Tensor = self.norm(y_BTC, z_BTC)
         return normalized
 
@@ -103,7 +111,12 @@ class Mamba2Mixer(nn.Module):
         documents: Documents | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolution's history and the state after the last token."""
+        backend = self.backends.at("sequence", xbc_BTC)
         with without_autocast(xbc_BTC):
+            if backend in ("mamba_ssm", "fla"):
+                return self._mix_by_kernels(
+                    backend, xbc_BTC, dt_BTH, history=history, carried=carried, documents=documents
+                )
             dtype = wide_dtype(xbc_BTC)
             convolved_BTC, history = self.conv(xbc_BTC, history_BJC=history, documents=documents)
             x_BTHP, B_BTGN, C_BTGN = self._split(convolved_BTC.to(dtype))
@@ -111,9 +124,41 @@ class Mamba2Mixer(nn.Module):
                 carried = x_BTHP.new_zeros(*x_BTHP.shape[:1], *x_BTHP.shape[2:], self.spec.state_size)
             step_BTH = F.softplus(dt_BTH.to(dtype) + self.dt_bias.to(dtype))
             A_H = -self.A_log.to(dtype).exp()
-            scan = recurrent if self.backends.at("sequence", xbc_BTC) == "reference" else chunked
+            scan = recurrent if backend == "reference" else chunked
             y_BTHP, carried = scan(
                 x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried.to(dtype), documents=documents
             )
             y_BTHP = y_BTHP + self.D.to(dtype)[:, None] * x_BTHP
             return y_BTHP.flatten(2).to(xbc_BTC.dtype), history, carried
+
+    def _mix_by_kernels(
+        self,
+        backend: str,
+        xbc_BTC: Tensor,
+        dt_BTH: Tensor,
+        *,
+        history: Tensor | None,
+        carried: Tensor | None,
+        documents: Documents | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Do the same in the kernels of fla or mamba-ssm, which take x, B and C in the model's dtype."""
+        if backend == "fla":
+            from operators.mamba2.fla import fused
+        else:
+            from operators.mamba2.mamba_ssm import fused
+        if self._has_fused_parts(backend):
+            from operators.convolution_fla import convolve
+
+            convolved_BTC, history = convolve(self.conv, xbc_BTC, history_BJC=history, documents=documents)
+        else:
+            convolved_BTC, history = self.conv(xbc_BTC, history_BJC=history, documents=documents)
+        x_BTHP, B_BTGN, C_BTGN = self._split(convolved_BTC.to(xbc_BTC.dtype))
+        step_BTH = F.softplus(wide(dt_BTH) + wide(self.dt_bias))
+        A_H = -wide(self.A_log).exp()
+        y_BTHP, carried = fused(x_BTHP, step_BTH, A_H, B_BTGN, C_BTGN, state_BHPN=carried, documents=documents)
+        y_BTHP = y_BTHP + (self.D[:, None] * x_BTHP)
+        return y_BTHP.flatten(2).to(xbc_BTC.dtype), history, carried
+
+    def _has_fused_parts(self, backend: str) -> bool:
+        """Whether the convolution and the norm beside a backend's scan are fla's."""
+        return backend == "fla" or (backend == "mamba_ssm" and "fla" not in self.backends.excluded)

@@ -11,7 +11,7 @@ from torch import Tensor
 from operators.base import Operator
 from operators.context import Documents, SequenceContext
 from operators.registry import REGISTRY, build_operator
-from search_spaces.specs import FFNSpec, OperatorSpec
+from search_spaces.specs import FFNSpec, FlaSpec, OperatorSpec
 
 CloseCheck = Callable[..., None]
 NORM_EPS = 1e-6
@@ -64,7 +64,8 @@ def gradients(operator: Operator[Any], x_BTD: Tensor, context: SequenceContext) 
 
 
 def test_every_registered_kind_is_under_this_contract(every_spec: dict[str, OperatorSpec]) -> None:
-    assert {type(spec) for spec in every_spec.values()} == set(REGISTRY.spec_classes())
+    # Layers of fla need a GPU: test_gpu_backends.py holds them to it, test_fla_bridge.py the bridge to them.
+    assert {type(spec) for spec in every_spec.values()} == set(REGISTRY.spec_classes()) - {FlaSpec}
 
 
 @pytest.mark.parametrize("tokens", [1, 63, 65])
@@ -244,8 +245,9 @@ def test_autocast_to_bfloat16_stays_close_and_states_stay_wide(
     with torch.autocast("cpu", torch.bfloat16):
         narrow = gradients(operator, x_BTD, SequenceContext())
     assert narrow["output"].dtype == torch.bfloat16
+    # Against exact numbers, with heads of a few channels: roundings average out less than anywhere.
     for name in ("output", "input"):
-        assert_close(narrow[name], exact[name], dtype=torch.bfloat16, what=name)
+        assert_close(narrow[name], exact[name], within=2.5e-2, what=name)
 
 
 def test_bfloat16_weights_run_forward_and_step_alike(

@@ -15,7 +15,7 @@ from operators.ffn.layer import FFN
 from operators.initialization import draw_step_bias, draw_writing, generator_from
 from operators.norms import GatedRMSNorm, RMSNorm
 from operators.registry import REGISTRY, Registry, build_operator
-from operators.rotary import rotate, rotations
+from operators.rotary import frequencies, rotate, rotations
 from search_spaces.specs import SPEC_CLASSES, AttentionSpec, DeltaNetSpec, FFNSpec
 
 CloseCheck = Callable[..., None]
@@ -66,7 +66,7 @@ def test_rotated_scores_depend_on_distance_only(assert_close: CloseCheck) -> Non
     q, k = q[:, :1].expand(1, 6, 1, 8), k[:, :1].expand(1, 6, 1, 8)
 
     def scores(offset: int) -> Tensor:
-        cosine, sine = rotations(spec, torch.arange(6) + offset)
+        cosine, sine = rotations(frequencies(spec, device=torch.device("cpu")), torch.arange(6) + offset)
         rotated_q, rotated_k = (rotate(x, cosine, sine)[0, :, 0] for x in (q, k))
         return rotated_q @ rotated_k.T
 
@@ -78,7 +78,8 @@ def test_rotated_scores_depend_on_distance_only(assert_close: CloseCheck) -> Non
 def test_rotation_turns_a_channel_with_its_partner_and_leaves_the_rest() -> None:
     spec = AttentionSpec(num_heads=1, num_kv_heads=1, head_dim=6, rope_theta=100.0, rotary_fraction=2 / 3)
     x = torch.arange(1.0, 7.0).reshape(1, 1, 1, 6)
-    y = rotate(x, *rotations(spec, torch.tensor([3]))).flatten()
+    frequency_R = frequencies(spec, device=torch.device("cpu"))
+    y = rotate(x, *rotations(frequency_R, torch.tensor([3]))).flatten()
     for pair, frequency in ((0, 1.0), (1, 0.1)):
         turned = torch.complex(x.flatten()[pair], x.flatten()[pair + 2]) * torch.exp(torch.tensor(3j * frequency))
         assert torch.allclose(torch.complex(y[pair], y[pair + 2]), turned)
@@ -138,10 +139,10 @@ def test_documents_and_a_state_together_are_refused() -> None:
 def test_keys_and_values_nobody_made_are_asked_for_by_index() -> None:
     context = SequenceContext(kv_sources=frozenset({3}))
     keys = torch.zeros(1)
-    context.at(2).publish(KeyValues(keys, keys, None))
+    context.at(2).publish(KeyValues(keys, keys))
     with pytest.raises(ValueError, match="needs the keys and values of operator 2; this call holds those of none"):
         context.shared(2)
-    context.at(3).publish(KeyValues(keys, keys, None))
+    context.at(3).publish(KeyValues(keys, keys))
     assert context.at(5).shared(3).keys is keys
 
 

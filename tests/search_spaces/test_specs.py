@@ -79,7 +79,7 @@ def test_rotary_width_is_a_share_of_the_head() -> None:
 
 
 def test_every_letter_has_a_kind_and_every_kind_a_letter() -> None:
-    assert {kind_of_letter(letter) for letter in LETTERS} == set(SPEC_CLASSES)
+    assert {kind_of_letter(letter) for letter in (*LETTERS, "fla:kda")} == set(SPEC_CLASSES)
     with pytest.raises(SpecError, match="Unknown operator letter 'z'"):
         kind_of_letter("z")
 

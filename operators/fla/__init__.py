@@ -1,0 +1,1 @@
+"""What flash-linear-attention brings: its layers as operators, its kernels for ours, its packing."""
