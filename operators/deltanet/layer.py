@@ -26,7 +26,7 @@ class DeltaNet(Operator[DeltaNetState]):
     """Linear attention with the delta rule."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
-    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
+    step_backends: ClassVar[tuple[str, ...]] = ("triton", "reference")
 
     def __init__(self, spec: DeltaNetSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
@@ -49,6 +49,8 @@ class DeltaNet(Operator[DeltaNetState]):
     def step(self, x_BD: Tensor, state: DeltaNetState) -> Tensor:
         """Return the output for one token."""
         qkv_BC, beta_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
+        if self.backends.at("step", qkv_BC) == "triton":
+            return self._fused_step(qkv_BC, beta_BH, gate, state)
         heads = self._heads(self.conv.step(qkv_BC, state.history).float())
         y_BHV = write_and_read_(state.carried, *heads, self._strength(beta_BH))
         return self._finish(y_BHV.to(qkv_BC.dtype), gate)
@@ -121,6 +123,28 @@ class DeltaNet(Operator[DeltaNetState]):
             q_BTHK, k_BTHK, v_BTHV, self._strength(beta_BTH), state_BHKV=carried, documents=documents
         )
         return y_BTHV, history, carried
+
+    def _fused_step(self, qkv_BC: Tensor, beta_BH: Tensor, gate: list[Tensor], state: DeltaNetState) -> Tensor:
+        from operators.deltanet.kernels import delta_step, new_scratch
+
+        heads = self.spec.num_heads
+        if state.scratch is None:
+            state.scratch = new_scratch(state.carried, num_key_heads=heads)
+        mixed_BI = delta_step(
+            qkv_BC,
+            beta_BH,
+            conv_weight_CW=self.conv.weight,
+            history_BJC=state.history,
+            carried_BHKV=state.carried,
+            norm_weight_V=self.norm.weight,
+            norm_eps=self.norm.eps,
+            num_key_heads=heads,
+            allow_negative_eigenvalues=self.spec.allow_negative_eigenvalues,
+            scratch=state.scratch,
+            gate_BI=gate[0] if gate else None,
+        )
+        projected: Tensor = self.output(mixed_BI)
+        return projected
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = torch.unflatten(qkv, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)

@@ -26,7 +26,7 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
     """Linear attention with the gated delta rule."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
-    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
+    step_backends: ClassVar[tuple[str, ...]] = ("triton", "reference")
 
     def __init__(self, spec: GatedDeltaNetSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
@@ -52,6 +52,8 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
     def step(self, x_BD: Tensor, state: GatedDeltaNetState) -> Tensor:
         """Return the output for one token."""
         qkv_BC, beta_BH, dt_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
+        if self.backends.at("step", qkv_BC) == "triton":
+            return self._fused_step(qkv_BC, beta_BH, dt_BH, gate, state)
         q_BGK, k_BGK, v_BHV = self._heads(self.conv.step(qkv_BC, state.history).float())
         y_BHV = write_and_read_(
             state.carried,
@@ -132,6 +134,31 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
                 documents=documents,
             )
             return y_BTHV.to(qkv_BTC.dtype), history, carried
+
+    def _fused_step(
+        self, qkv_BC: Tensor, beta_BH: Tensor, dt_BH: Tensor, gate: list[Tensor], state: GatedDeltaNetState
+    ) -> Tensor:
+        from operators.deltanet.kernels import delta_step, new_scratch
+
+        heads = self.spec.num_heads
+        if state.scratch is None:
+            state.scratch = new_scratch(state.carried, num_key_heads=heads)
+        mixed_BI = delta_step(
+            qkv_BC,
+            beta_BH,
+            conv_weight_CW=self.conv.weight,
+            history_BJC=state.history,
+            carried_BHKV=state.carried,
+            norm_weight_V=self.norm.weight,
+            norm_eps=self.norm.eps,
+            num_key_heads=heads,
+            allow_negative_eigenvalues=self.spec.allow_negative_eigenvalues,
+            scratch=state.scratch,
+            gate_BI=gate[0] if gate else None,
+            decay=(dt_BH, self.A_log, self.dt_bias),
+        )
+        projected: Tensor = self.output(mixed_BI)
+        return projected
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = torch.split(qkv, self.stream_widths, dim=-1)

@@ -6,6 +6,7 @@ from typing import final
 from torch import Tensor
 
 from operators.base import State
+from operators.step_scratch import StepScratch
 
 
 @final
@@ -18,3 +19,6 @@ class GatedDeltaNetState(State):
 
     carried: Tensor
     """[B, H, K, V] with as many heads as values have, float32."""
+
+    scratch: StepScratch | None = None
+    """What the fused step works in; made at the first one."""

@@ -30,8 +30,8 @@ from search_spaces.specs import HybridHeadSpec, Mamba1Spec
 class HybridHead(Operator[HybridHeadState]):
     """Attention and a state space in parallel on one input."""
 
-    sequence_backends: ClassVar[tuple[str, ...]] = ("sdpa", "chunked", "reference")
-    step_backends: ClassVar[tuple[str, ...]] = ("sdpa", "reference")
+    sequence_backends: ClassVar[tuple[str, ...]] = ("sdpa", "mamba_ssm", "fla", "chunked", "reference")
+    step_backends: ClassVar[tuple[str, ...]] = ("triton", "sdpa", "reference")
 
     def __init__(self, spec: HybridHeadSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ class Mamba2(Operator[Mamba2State]):
     """State space with one decay per head."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("mamba_ssm", "fla", "chunked", "reference")
-    step_backends: ClassVar[tuple[str, ...]] = ("reference",)
+    step_backends: ClassVar[tuple[str, ...]] = ("triton", "reference")
 
     def __init__(self, spec: Mamba2Spec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()

@@ -78,6 +78,8 @@ class Mamba2Mixer(nn.Module):
     def step(self, zxbcdt_BC: Tensor, state: Mamba2State) -> Tensor:
         """Return the gated and normalised output for one token, [B, inner]."""
         z_BC, xbc_BC, dt_BH = torch.split(zxbcdt_BC, self.widths, dim=-1)
+        if self.backends.at("step", xbc_BC) == "triton":
+            return self._fused_step(z_BC, xbc_BC, dt_BH, state)
         x_BHP, B_BGN, C_BGN = self._split(self.conv.step(xbc_BC, state.history).float())
         step_BH = F.softplus(dt_BH.float() + self.dt_bias.float())
         decay_BH = torch.exp(-self.A_log.float().exp() * step_BH)
@@ -91,6 +93,30 @@ class Mamba2Mixer(nn.Module):
         y_BC = (y_BHP + self.D.float()[:, None] * x_BHP).flatten(1).to(z_BC.dtype)
         normalized: Tensor = self.norm(y_BC, z_BC)
         return normalized
+
+    def _fused_step(self, z_BC: Tensor, xbc_BC: Tensor, dt_BH: Tensor, state: Mamba2State) -> Tensor:
+        from operators.mamba2.kernels import mamba2_step, new_scratch
+
+        groups = {"num_groups": self.spec.num_groups, "num_norm_groups": self.norm.num_groups}
+        if state.scratch is None:
+            state.scratch = new_scratch(state.carried, **groups)
+        assert self.conv.bias is not None
+        return mamba2_step(
+            z_BC,
+            xbc_BC,
+            dt_BH,
+            conv_weight_CW=self.conv.weight,
+            conv_bias_C=self.conv.bias,
+            history_BJC=state.history,
+            carried_BHPN=state.carried,
+            A_log_H=self.A_log,
+            D_H=self.D,
+            dt_bias_H=self.dt_bias,
+            norm_weight_I=self.norm.weight,
+            norm_eps=self.norm.eps,
+            scratch=state.scratch,
+            **groups,
+        )
 
     def _split(self, xbc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, B, C = torch.split(xbc, [self.spec.inner_size, self.group_width, self.group_width], dim=-1)

@@ -6,6 +6,7 @@ from typing import final
 from torch import Tensor
 
 from operators.base import State
+from operators.step_scratch import StepScratch
 
 
 @final
@@ -18,3 +19,6 @@ class Mamba2State(State):
 
     carried: Tensor
     """[B, H, P, N], float32."""
+
+    scratch: StepScratch | None = None
+    """What the fused step works in; made at the first one."""
