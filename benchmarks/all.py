@@ -15,7 +15,14 @@ from benchmarks.document import versions
 
 BENCHMARKS: Final = {
     "cpu": ("operators", "latency_prediction", "demo"),
-    "cuda": ("operators", "backends --mixer d", "backends --mixer gd", "backends --mixer m2", "backends --mixer m1"),
+    "cuda": (
+        "operators",
+        "decode_steps",
+        "backends --mixer d",
+        "backends --mixer gd",
+        "backends --mixer m2",
+        "backends --mixer m1",
+    ),
 }
 """By device, in the order to run: what checks correctness first. A name may carry arguments."""
 
