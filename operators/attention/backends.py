@@ -61,7 +61,7 @@ def attend_by_query_blocks(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, si
     """Return attention under any mask, one block of queries after another, each over the keys it may reach."""
     scale, value_dim = q_BTHK.shape[-1] ** -0.5, v_BSGV.shape[-1]
     q_BHTK, k_BGSK, v_BGSV = _of_one_width(*(x.transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV)))
-    k_BGSK, v_BGSV = _for_a_mask(q_BHTK, k_BGSK, v_BGSV)
+    k_BGSK, v_BGSV = _ungrouped(q_BHTK, k_BGSK, v_BGSV, has_mask=True)
 
     def block(queries_BHTK: Tensor, keys_BGSK: Tensor, values_BGSV: Tensor, queries: range) -> Tensor:
         reach = sight.reach(queries)
@@ -94,6 +94,7 @@ def attend_by_query_blocks(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, si
 def _unmasked(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, bias: CausalBias | None = None) -> Tensor:
     """Return causal attention without a mask in memory, aligned at the upper left unless `bias` says otherwise."""
     q_BHTK, k_BGSK, v_BGSV = _of_one_width(*(x.transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV)))
+    k_BGSK, v_BGSV = _ungrouped(q_BHTK, k_BGSK, v_BGSV, has_mask=False)
     y_BHTV = F.scaled_dot_product_attention(
         q_BHTK,
         k_BGSK,
@@ -106,12 +107,13 @@ def _unmasked(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, bias: CausalBia
     return y_BHTV[..., : v_BSGV.shape[-1]].transpose(1, 2)
 
 
-def _for_a_mask(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSV: Tensor) -> tuple[Tensor, Tensor]:
-    """Return keys and values as the kernel that takes a mask wants them."""
+def _ungrouped(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSV: Tensor, *, has_mask: bool) -> tuple[Tensor, Tensor]:
+    """Return keys and values with a head for every query head where a GPU's kernels want that, else as they are."""
     repeats = q_BHTK.shape[1] // k_BGSK.shape[1]
-    if repeats == 1 or not q_BHTK.is_cuda:
+    # There only FlashAttention takes grouped heads, and it takes no mask and no float32; torch would write out scores.
+    takes_groups = not q_BHTK.is_cuda or (not has_mask and q_BHTK.dtype in (torch.bfloat16, torch.float16))
+    if repeats == 1 or takes_groups:
         return k_BGSK, v_BGSV
-    # On a GPU no fused kernel takes both a mask and grouped heads; torch would write out all scores.
     return k_BGSK.repeat_interleave(repeats, dim=1), v_BGSV.repeat_interleave(repeats, dim=1)
 
 

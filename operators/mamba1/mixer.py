@@ -12,7 +12,7 @@ from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.initialization import draw_reading, draw_step_bias, draw_uniform
-from operators.mamba1.chunked import chunked
+from operators.mamba1.scan import scanned
 from operators.mamba1.reference import recurrent
 from operators.mamba1.state import Mamba1State
 from operators.norms import RMSNorm
@@ -118,7 +118,7 @@ class Mamba1Mixer(nn.Module):
             else:
                 if carried is None:
                     carried = convolved_BTI.new_zeros(x_BTI.shape[0], self.spec.inner_size, self.spec.state_size)
-                scan = recurrent if backend == "reference" else chunked
+                scan = recurrent if backend == "reference" else scanned
                 y_BTI, carried = scan(
                     convolved_BTI, dt_BTI, A_IN, B_BTN, C_BTN, state_BIN=carried.to(dtype), documents=documents
                 )

@@ -12,8 +12,8 @@ from operators.chunks import Chunking, DocumentChunks
 from operators.deltanet import chunked as deltanet_chunked
 from operators.deltanet import reference as deltanet_reference
 from operators.linear_scan import linear_scan
-from operators.mamba1 import chunked as mamba1_chunked
 from operators.mamba1 import reference as mamba1_reference
+from operators.mamba1 import scan as mamba1_scan
 from operators.mamba2 import chunked as mamba2_chunked
 from operators.mamba2 import reference as mamba2_reference
 
@@ -68,7 +68,7 @@ def call(scan: Scan, name: str, inputs: tuple[Tensor, ...], **keywords: object) 
 SCANS: dict[str, tuple[Scan, Scan, Callable[..., tuple[Tensor, ...]]]] = {
     "mamba2": (mamba2_chunked.chunked, mamba2_reference.recurrent, mamba2_inputs),
     "deltanet": (deltanet_chunked.chunked, deltanet_reference.recurrent, deltanet_inputs),
-    "mamba1": (mamba1_chunked.chunked, mamba1_reference.recurrent, mamba1_inputs),
+    "mamba1": (mamba1_scan.scanned, mamba1_reference.recurrent, mamba1_inputs),
 }
 
 
