@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from operators.attention.heads import AttentionHeads
 from operators.backends import AUTO
@@ -91,6 +92,10 @@ class HybridLM(nn.Module):
     `backend` is `auto`, or the name of a backend: operators that have it run it, the others what `auto` chooses.
     """
 
+    checkpoints_activations: bool = False
+    """Whether a forward pass with gradients keeps only the stream between operators, and each operator computes what it
+    needs of its inside once more during the backward pass."""
+
     def __init__(self, architecture: Architecture, *, seed: int, backend: str = AUTO) -> None:
         super().__init__()
         self.architecture = architecture
@@ -155,7 +160,7 @@ class HybridLM(nn.Module):
             x_BTD = torch.cat((self.meta_tokens.expand(tokens_BT.shape[0], -1, -1), x_BTD), dim=1)
         context = self._context(start=0, documents=documents)
         for index, layer in enumerate(self.layers):
-            x_BTD = layer(x_BTD, context=context.at(index))
+            x_BTD = self._run_operator(layer, x_BTD, context.at(index))
         return self._logits(x_BTD[:, num_meta:])
 
     def new_state(
@@ -208,6 +213,14 @@ class HybridLM(nn.Module):
             x_BD = layer.step(x_BD, operator_state)
         state.position.add_(1)
         return self._logits(x_BD)
+
+    def _run_operator(self, layer: nn.Module, x_BTD: Tensor, context: SequenceContext) -> Tensor:
+        if self.checkpoints_activations and torch.is_grad_enabled():
+            # Nothing here draws random numbers. Shared keys and values stay those of the first run.
+            x_BTD = checkpoint(layer, x_BTD, context=context, use_reentrant=False, preserve_rng_state=False)
+        else:
+            x_BTD = layer(x_BTD, context=context)
+        return x_BTD
 
     def _run(self, x_BTD: Tensor, state: ModelState, *, start: int) -> Tensor:
         context = self._context(start=start, documents=None)
