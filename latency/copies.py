@@ -3,14 +3,20 @@
 Building only; the clock is `cpu_clock.py` or `cuda_clock.py`.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from latency.plan import MeasurementRequest
+from latency.rows import attention_of
 from latency.workload import Dtype, Phase
 from operators.base import State
 from operators.context import KeyValues, SequenceContext
 from operators.model import ResidualOperator
-from search_spaces.specs import AttentionSpec, HybridHeadSpec, OperatorSpec, kv_source
+from search_spaces.specs import OperatorSpec, kv_source
 
 TORCH_DTYPES: dict[Dtype, torch.dtype] = {
     "float32": torch.float32,
@@ -19,6 +25,18 @@ TORCH_DTYPES: dict[Dtype, torch.dtype] = {
 }
 NORM_EPS = 1e-6
 """Added to the mean square in norms; it costs nothing, whatever its value."""
+
+
+_Size = tuple[int, int]
+"""Tokens, and meta tokens among or before them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompt:
+    """What reading a prompt needs: it is the same for every reading."""
+
+    state: State
+    context: SequenceContext
 
 
 class OperatorCopy:
@@ -34,9 +52,8 @@ class OperatorCopy:
         self.dtype = TORCH_DTYPES[dtype]
         self.module = ResidualOperator(spec, hidden_size=hidden_size, norm_eps=NORM_EPS, backend="auto")
         self.module.to(device=device, dtype=self.dtype).eval().requires_grad_(False)
-        self._states: dict[int, State] = {}
-        self._prefill_states: dict[int, State] = {}
-        self._contexts: dict[int, SequenceContext] = {}
+        self._states: dict[_Size, State] = {}
+        self._prompts: dict[_Size, _Prompt] = {}
 
     def backend(self, phase: Phase) -> str:
         """Return the implementation that runs a phase of a workload."""
@@ -48,58 +65,92 @@ class OperatorCopy:
         """Bytes of the parameters."""
         return sum(parameter.nbytes for parameter in self.module.parameters())
 
-    def prepare_step(self, context_tokens: int) -> None:
-        """Make a state that holds `context_tokens` tokens, random ones, and room for one more."""
-        state = self._new_state(max_tokens=context_tokens + 1)
+    def prepare_step(self, context_tokens: int, *, num_meta_tokens: int = 0) -> None:
+        """Make a state that holds `context_tokens` tokens, random ones, and room for one more.
+
+        Args:
+            context_tokens: Tokens in the cache, meta tokens included.
+            num_meta_tokens: How many of them are meta tokens.
+        """
+        state = self._new_state(max_tokens=context_tokens + 1, num_meta_tokens=num_meta_tokens)
         for tensor in state.tensors():
             if tensor.is_floating_point():
                 tensor.normal_()
-        self._states[context_tokens] = state
-        self.rewind(context_tokens)
+        self._states[(context_tokens, num_meta_tokens)] = state
+        self.rewind(context_tokens, num_meta_tokens=num_meta_tokens)
 
-    def prepare_prefill(self, tokens: int) -> None:
-        """Make a state and a context for a prompt of `tokens` tokens."""
-        self._prefill_states[tokens] = self._new_state(max_tokens=tokens)
-        self._contexts[tokens] = SequenceContext(start=0, key_values=self._shared_key_values(tokens))
+    def prepare_prefill(self, tokens: int, *, num_meta_tokens: int = 0) -> None:
+        """Make a state that holds the meta tokens, and a context, for a prompt of `tokens` tokens."""
+        shared = self._shared_key_values(num_meta_tokens + tokens)
+        self._prompts[(tokens, num_meta_tokens)] = _Prompt(
+            state=self._new_state(max_tokens=num_meta_tokens + tokens, num_meta_tokens=num_meta_tokens),
+            context=SequenceContext(num_meta_tokens=num_meta_tokens, start=num_meta_tokens, key_values=shared),
+        )
+        self.reset_prefill(tokens, num_meta_tokens=num_meta_tokens)
 
-    def step(self, x_BD: Tensor, *, context_tokens: int) -> Tensor:
+    def step(self, x_BD: Tensor, *, context_tokens: int, num_meta_tokens: int = 0) -> Tensor:
         """Return the output for one token behind `context_tokens` others.
 
         On a CPU `rewind` comes before every repetition; on a GPU a full cache overwrites its oldest token, so that
         every repetition does the same work.
         """
-        return self.module.step(x_BD, self._states[context_tokens])
+        return self.module.step(x_BD, self._states[(context_tokens, num_meta_tokens)])
 
-    def rewind(self, context_tokens: int) -> None:
+    def rewind(self, context_tokens: int, *, num_meta_tokens: int = 0) -> None:
         """Let the state hold `context_tokens` tokens again."""
-        for tensor in self._states[context_tokens].tensors():
+        for tensor in self._states[(context_tokens, num_meta_tokens)].tensors():
             if not tensor.is_floating_point():
                 tensor.fill_(context_tokens)
 
-    def prefill(self, x_BTD: Tensor) -> Tensor:
-        """Return the outputs for a prompt."""
-        tokens = x_BTD.shape[1]
-        context = self._contexts[tokens].at(0)
-        y_BTD: Tensor = self.module(x_BTD, state=self._prefill_states[tokens], context=context)
+    def prefill(self, x_BTD: Tensor, *, num_meta_tokens: int = 0) -> Tensor:
+        """Return the outputs for a prompt behind the meta tokens."""
+        prompt = self._prompts[(x_BTD.shape[1], num_meta_tokens)]
+        y_BTD: Tensor = self.module(x_BTD, state=prompt.state, context=prompt.context.at(0))
         return y_BTD
 
-    def reset_prefill(self, tokens: int) -> None:
-        """Empty the state a prompt filled."""
-        self._prefill_states[tokens].reset_()
+    def reset_prefill(self, tokens: int, *, num_meta_tokens: int = 0) -> None:
+        """Empty the state a prompt filled, but for the meta tokens."""
+        prompt = self._prompts[(tokens, num_meta_tokens)]
+        prompt.state.reset_()
+        if not num_meta_tokens:
+            return
+        shared = {
+            source: KeyValues(*(x[:, :num_meta_tokens] for x in key_values))
+            for source, key_values in prompt.context.key_values.items()
+        }
+        meta_BMD = torch.randn(
+            self.batch_size, num_meta_tokens, self.module.norm.weight.shape[0], device=self.device, dtype=self.dtype
+        )
+        context = SequenceContext(num_meta_tokens=num_meta_tokens, start=0, key_values=shared)
+        with torch.no_grad():
+            self.module(meta_BMD, state=prompt.state, context=context)
 
-    def _new_state(self, *, max_tokens: int) -> State:
+    def _new_state(self, *, max_tokens: int, num_meta_tokens: int) -> State:
         return self.module.new_state(
-            batch_size=self.batch_size, max_tokens=max_tokens, device=self.device, dtype=self.dtype
+            batch_size=self.batch_size,
+            max_tokens=max_tokens,
+            device=self.device,
+            dtype=self.dtype,
+            num_meta_tokens=num_meta_tokens,
         )
 
     def _shared_key_values(self, tokens: int) -> dict[int, KeyValues]:
         # An operator that shares keys and values finds those of its source in the context of the call.
-        source = kv_source(self.spec)
-        attention = self.spec.attention if isinstance(self.spec, HybridHeadSpec) else self.spec
-        if source is None or not isinstance(attention, AttentionSpec):
+        source, attention = kv_source(self.spec), attention_of(self.spec)
+        if source is None or attention is None:
             return {}
         keys, values = (
             torch.randn(self.batch_size, tokens, attention.num_kv_heads, width, device=self.device, dtype=self.dtype)
             for width in (attention.head_dim, attention.value_dim)
         )
         return {source: KeyValues(keys, values)}
+
+
+def step_of(copy: OperatorCopy, request: MeasurementRequest) -> Callable[[Tensor], Tensor]:
+    """Return the decode step that a request asks for."""
+    return partial(copy.step, context_tokens=request.context_tokens, num_meta_tokens=request.num_meta_tokens)
+
+
+def prefill_of(copy: OperatorCopy, request: MeasurementRequest) -> Callable[[Tensor], Tensor]:
+    """Return the prefill that a request asks for."""
+    return partial(copy.prefill, num_meta_tokens=request.num_meta_tokens)

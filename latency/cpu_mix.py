@@ -16,7 +16,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from latency.copies import TORCH_DTYPES, OperatorCopy
+from latency.copies import TORCH_DTYPES, OperatorCopy, prefill_of, step_of
 from latency.cpu_clock import Call, TimedPass, take_turns
 from latency.fixed import FixedCalls, FixedParts, Part
 from latency.plan import MeasurementRequest
@@ -123,11 +123,11 @@ class _Mix:
                 )
                 for request in alike:
                     if request.phase == "decode":
-                        copy.prepare_step(request.context_tokens)
-                        copy.step(self._stream(), context_tokens=request.context_tokens)
+                        copy.prepare_step(request.context_tokens, num_meta_tokens=request.num_meta_tokens)
+                        step_of(copy, request)(self._stream())
                     else:
-                        copy.prepare_prefill(request.context_tokens)
-                        copy.prefill(self._stream(request.context_tokens))
+                        copy.prepare_prefill(request.context_tokens, num_meta_tokens=request.num_meta_tokens)
+                        prefill_of(copy, request)(self._stream(request.context_tokens))
                 copies.append(copy)
         except Exception as error:
             self.failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
@@ -168,10 +168,11 @@ class _Mix:
         passes = []
         for turn in range(num_contexts):
             stepped = [(alike[turn % len(alike)], copy) for alike, copy in _interleaved(operators)]
-            calls: list[Call] = [
-                (request.key, partial(copy.step, context_tokens=request.context_tokens)) for request, copy in stepped
+            calls: list[Call] = [(request.key, step_of(copy, request)) for request, copy in stepped]
+            rewinds = [
+                partial(copy.rewind, request.context_tokens, num_meta_tokens=request.num_meta_tokens)
+                for request, copy in stepped
             ]
-            rewinds = [partial(copy.rewind, request.context_tokens) for request, copy in stepped]
             passes.append(
                 TimedPass(
                     calls=_around(calls, fixed),
@@ -192,20 +193,23 @@ class _Mix:
                 ([r for r in alike if r.phase == "prefill" and r.context_tokens == tokens], copies)
                 for alike, copies in self._operators
             ]
-            copies = [(alike[0].key, copy) for alike, copy in _interleaved([pair for pair in operators if pair[0]])]
+            read = [(request, copy) for alike, copy in _interleaved(operators) for request in alike]
             fixed = [
                 (keys, parts.prefill(tokens))
                 for alike, parts in self._fixed
                 if (keys := _keys_by_part(alike, phase="prefill", tokens=tokens))
             ]
-            calls: list[Call] = [(key, copy.prefill) for key, copy in copies]
+            calls: list[Call] = [(request.key, prefill_of(copy, request)) for request, copy in read]
             passes.append(
                 TimedPass(
                     calls=_around(calls, fixed),
                     start=self._stream(tokens),
                     repeats=1,
                     warmups=0,
-                    prepare=[partial(copy.reset_prefill, tokens) for _, copy in copies],
+                    prepare=[
+                        partial(copy.reset_prefill, tokens, num_meta_tokens=request.num_meta_tokens)
+                        for request, copy in read
+                    ],
                 )
             )
             passes += self._overhead_passes(fixed)

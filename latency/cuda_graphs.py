@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from latency.copies import TORCH_DTYPES, OperatorCopy
+from latency.copies import TORCH_DTYPES, OperatorCopy, prefill_of, step_of
 from latency.fixed import FixedCalls, FixedParts
 from latency.plan import MeasurementRequest
 from latency.rows import OVERHEAD, operator_key
@@ -90,9 +90,9 @@ def _prepared_copy(requests: Sequence[MeasurementRequest], *, device: str) -> Op
     )
     for request in requests:
         if request.phase == "decode":
-            copy.prepare_step(request.context_tokens)
+            copy.prepare_step(request.context_tokens, num_meta_tokens=request.num_meta_tokens)
         else:
-            copy.prepare_prefill(request.context_tokens)
+            copy.prepare_prefill(request.context_tokens, num_meta_tokens=request.num_meta_tokens)
     return copy
 
 
@@ -105,9 +105,8 @@ def _chain(request: MeasurementRequest, copies: Sequence[OperatorCopy], *, devic
     def advance(call: Callable[[Tensor], Tensor]) -> None:
         stream[0] = call(stream[0])
 
-    if request.phase == "decode":
-        return [partial(advance, partial(copy.step, context_tokens=request.context_tokens)) for copy in copies]
-    return [partial(advance, copy.prefill) for copy in copies]
+    call_of = step_of if request.phase == "decode" else prefill_of
+    return [partial(advance, call_of(copy, request)) for copy in copies]
 
 
 def _fixed_rows(requests: Sequence[MeasurementRequest], *, device: str, seconds_per_row: float) -> Iterator[Samples]:

@@ -32,6 +32,7 @@ class CurveKey:
     vocab_size: int = 0
     phase: Phase
     dtype: str
+    num_meta_tokens: int = 0
 
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -53,6 +54,7 @@ class Lookup:
                 vocab_size=key.vocab_size,
                 phase=key.phase,
                 dtype=key.dtype,
+                num_meta_tokens=key.num_meta_tokens,
             )
             found[curve_key][key.batch_size][key.context_tokens] = row.median_us
         self._curves: dict[CurveKey, dict[int, Curve]] = {

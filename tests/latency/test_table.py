@@ -6,7 +6,7 @@ import pytest
 from latency.device import DeviceMismatchError
 from latency.rows import LatencyRow
 from latency.table import KEY_COLUMNS, VALUE_COLUMNS, LatencyTable
-from latency.table_file import TableFileError
+from latency.table_file import TableFileError, write_table
 
 
 @pytest.fixture
@@ -137,8 +137,26 @@ def test_a_table_of_another_schema_version_names_both(table, tmp_path, monkeypat
     monkeypatch.setattr(LatencyTable, "SCHEMA_VERSION", 7)
     table.save(path)
     monkeypatch.undo()
-    with pytest.raises(TableFileError, match="schema version 7; this version of hybridnas reads 1"):
+    with pytest.raises(TableFileError, match="schema version 7; this version of hybridnas reads 1 and 2"):
         LatencyTable.load(path)
+
+
+def test_a_table_from_before_meta_tokens_is_one_without_them(table, tmp_path) -> None:
+    path = tmp_path / "t.parquet"
+    header = {"schema_version": 1, "fingerprint": table.fingerprint.to_dict(), "metadata": {}}
+    write_table(table.frame.drop(columns="num_meta_tokens"), header=header, path=path)
+    assert list(LatencyTable.load(path)) == list(table)
+
+
+def test_the_number_of_meta_tokens_tells_rows_apart_and_survives_a_file(table, tmp_path) -> None:
+    path = tmp_path / "t.parquet"
+    row = next(iter(table))
+    behind = replace(row, key=replace(row.key, num_meta_tokens=16), median_us=77.0)
+    table.add(behind)
+    table.save(path)
+    loaded = LatencyTable.load(path)
+    assert loaded.get(row.key) == row
+    assert loaded.get(behind.key) == behind
 
 
 def test_rows_are_plain_python_values_after_loading(table, tmp_path) -> None:

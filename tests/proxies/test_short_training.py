@@ -42,12 +42,37 @@ def test_a_hybrid_learns_real_text(library: Corpus) -> None:
     assert 0 < result.seconds < 600
 
 
-@pytest.mark.parametrize("pattern", ["a f", "m2", "d f", "hh f", "m1 f", "w f"])
+@pytest.mark.parametrize("pattern", ["a f", "m2", "d f", "gd f", "hh f", "m1 f", "w f"])
 def test_every_mixer_learns_a_repetition(pattern: str, repetition: Corpus) -> None:
     settings = replace(SETTINGS, steps=80)
     result = short_training(tiny(pattern), corpus=repetition, settings=settings, seed=1)
     assert result.status == "finished"
     assert result.curve[-1].loss < 0.1
+
+
+def test_checkpointed_activations_change_no_score(library: Corpus) -> None:
+    plain = short_training(tiny(), corpus=library, settings=SETTINGS, seed=2)
+    settings = replace(SETTINGS, activation_checkpointing=True)
+    assert scores(short_training(tiny(), corpus=library, settings=settings, seed=2)) == scores(plain)
+
+
+# torch.compile itself makes an instance of every autograd function it traces.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_a_compiled_model_learns_the_same(library: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its graph is run by torch's own kernels here, so that no C++ compiler is needed.
+    compiled = []
+
+    def traced(model: torch.nn.Module) -> torch.nn.Module:
+        compiled.append(torch_compile(model, backend="aot_eager"))
+        return compiled[-1]
+
+    torch_compile = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+    settings = replace(SETTINGS, steps=10)
+    plain = short_training(tiny(), corpus=library, settings=settings, seed=2)
+    found = short_training(tiny(), corpus=library, settings=replace(settings, compile=True), seed=2)
+    assert compiled
+    assert found.perplexity == pytest.approx(plain.perplexity, rel=1e-3)
 
 
 def test_a_seed_reproduces_bit_for_bit_and_another_does_not(library: Corpus) -> None:
