@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks.document import versions
 
 BENCHMARKS: Final = {
-    "cpu": ("operators", "latency_prediction", "demo"),
+    "cpu": ("operators", "weight_norm", "latency_prediction", "demo"),
     "cuda": (
         "operators",
         "decode_steps",

@@ -180,5 +180,9 @@ class Operator(nn.Module, ABC, Generic[S]):
         """Return the weight matrices [D, C_in] that write to the residual stream."""
 
     @abstractmethod
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return every other parameter of two and more axes: convolutions and what lies between the projections."""
+
+    @abstractmethod
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw every parameter anew for a model of `depth` operators."""

@@ -52,6 +52,9 @@ class TrainingSettings:
     dtype: TrainingDtype = "auto"
     """Arithmetic of the forward pass (parameters stay float32); auto is bfloat16 on GPUs that have it, else float32."""
 
+    weight_normalization: bool = False
+    """Give rows and columns on the residual stream length 1 after every step [NF 2.4]; excludes weight decay."""
+
     activation_checkpointing: bool = False
     """Keep only the stream between operators and compute their insides once more: less memory, more time."""
 
@@ -75,9 +78,14 @@ class TrainingSettings:
         for name in _FRACTIONS:
             if getattr(self, name) > 1:
                 raise SettingsError(f"training.{name} is a share and at most 1; got {getattr(self, name)!r}.")
-        for name in ("activation_checkpointing", "compile"):
+        for name in ("weight_normalization", "activation_checkpointing", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"training.{name} must be true or false; got {getattr(self, name)!r}.")
+        if self.weight_normalization and self.weight_decay:
+            raise SettingsError(
+                "training.weight_normalization takes the place of weight decay; got both, weight_decay "
+                f"{self.weight_decay:g}. Set training.weight_decay to 0."
+            )
         betas = tuple(self.betas)
         if len(betas) != 2 or not all(isinstance(beta, float) and 0 <= beta < 1 for beta in betas):
             raise SettingsError(f"training.betas must be two numbers in [0, 1); got {self.betas!r}. Usual: 0.9, 0.95.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from operators.model import HybridLM
+from operators.weight_norm import WeightNormalization
 from proxies.data import Corpus, check_holds_sequences, training_batch, validation_batch
 from proxies.errors import DataError, SettingsError
 from proxies.memory import PeakMemory, is_out_of_memory, release_memory
@@ -122,6 +123,7 @@ def _train(
             sequence_tokens=settings.sequence_tokens,
         ),
         settings,
+        constrain=WeightNormalization(model).apply_ if settings.weight_normalization else None,
         validate=lambda: validate(
             model,
             held_out,

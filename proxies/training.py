@@ -53,12 +53,14 @@ def train(
     batches: Callable[[int], NDArray[np.int64]],
     settings: TrainingSettings,
     *,
+    constrain: Callable[[], None] | None = None,
     validate: Callable[[], Validation] | None = None,
     report: Report | None = None,
 ) -> TrainingOutcome:
     """Train a model in place on next-token prediction, on the device its parameters are on.
 
-    `batches(step)` gives [batch, sequence + 1] tokens for steps from 0. A divergence ends the run and is returned.
+    `batches(step)` gives [batch, sequence + 1] tokens for steps from 0. `constrain` brings the weights back to where
+    they belong, before the first step and after every one. A divergence ends the run and is returned.
     """
     device = next(model.parameters()).device
     optimizer = adamw(model, settings)
@@ -71,11 +73,15 @@ def train(
     num_checked = num_drawn = 0
     curve_every = -(-settings.steps // CURVE_POINTS)
     model.train()
+    if constrain is not None:
+        constrain()
     for step in range(settings.steps):
         tokens_BT = torch.from_numpy(batches(step)).to(device)
         losses_S[step], norms_S[step] = _update(
             model, tokens_BT, optimizer, learning_rate(settings, step=step), settings=settings
         )
+        if constrain is not None:
+            constrain()
         done = step + 1
         is_last = done == settings.steps
         is_validated = is_last or (settings.validation_every is not None and done % settings.validation_every == 0)

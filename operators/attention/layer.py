@@ -51,6 +51,10 @@ class Attention(Operator[KeyValueState]):
         """Return the output projection."""
         return (self.output.weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return nothing: both matrices touch the residual stream."""
+        return ()
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw the projections; norms start at one."""
         draw_reading(self.qkv, generator=generator)

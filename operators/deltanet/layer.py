@@ -72,6 +72,10 @@ class DeltaNet(Operator[DeltaNetState]):
         """Return the output projection."""
         return (self.output.weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return the convolutions."""
+        return (self.conv.weight,)
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw every parameter; β starts around its middle."""
         draw_reading(self.in_projection, generator=generator)

@@ -54,6 +54,10 @@ class FFN(Operator[EmptyState]):
         """Return the down projection."""
         return (self.down.weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return nothing: both matrices touch the residual stream."""
+        return ()
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw both projections."""
         draw_reading(self.up, generator=generator)

@@ -113,6 +113,11 @@ class FlaLayer(Operator[FlaState]):
         """Return the output projection: the linear map to the model's width that fla calls `o_proj` or alike."""
         return (self._writing().weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return every parameter of two and more axes that is neither of both: fla does not say more of them."""
+        declared = {id(weight) for weight in (*self.reads_residual(), *self.writes_residual())}
+        return tuple(weight for weight in self.parameters() if weight.ndim >= 2 and id(weight) not in declared)
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Take fla's own initial weights, but for the output projection, which is drawn as everywhere."""
         writing = self._writing()

@@ -83,6 +83,10 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
         """Return the output projection."""
         return (self.output.weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return the convolutions."""
+        return (self.conv.weight,)
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw every parameter; decays as in Mamba2, so that a memory starts out lasting 1 to 1000 tokens."""
         draw_reading(self.in_projection, generator=generator)

@@ -90,6 +90,10 @@ class HybridHead(Operator[HybridHeadState]):
         """Return the output projection."""
         return (self.output.weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return those of the state space."""
+        return self.mixer.inner_matrices()
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw every parameter."""
         draw_reading(self.in_projection, generator=generator)

@@ -51,6 +51,10 @@ class Mamba1(Operator[Mamba1State]):
         """Return the output projection."""
         return (self.output.weight,)
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return those of the mixer."""
+        return self.mixer.inner_matrices()
+
     def initialize(self, *, generator: torch.Generator, depth: int) -> None:
         """Draw every parameter."""
         draw_reading(self.in_projection, generator=generator)

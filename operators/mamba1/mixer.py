@@ -44,6 +44,10 @@ class Mamba1Mixer(nn.Module):
         """Channels of x and of z that the projection must deliver side by side."""
         return [self.spec.inner_size, self.spec.inner_size]
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return the convolution, the selection, the step sizes' projection and the decays."""
+        return self.conv.weight, self.selection.weight, self.dt.weight, self.A_log
+
     def initialize(self, *, generator: torch.Generator) -> None:
         """Draw step sizes log-uniform in [0.001, 0.1]; decays of a channel are 1 to N, as in the paper's code."""
         self.conv.initialize(generator=generator)

@@ -45,6 +45,10 @@ class Mamba2Mixer(nn.Module):
         """Channels of z, of x, B and C together, and of dt that the projection must deliver side by side."""
         return [self.spec.inner_size, self.spec.inner_size + 2 * self.group_width, self.spec.num_heads]
 
+    def inner_matrices(self) -> tuple[Tensor, ...]:
+        """Return the convolution."""
+        return (self.conv.weight,)
+
     def initialize(self, *, generator: torch.Generator) -> None:
         """Draw step sizes log-uniform in [0.001, 0.1] and decays uniform in [1, 16], as the paper's code does."""
         self.conv.initialize(generator=generator)

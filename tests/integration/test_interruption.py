@@ -88,7 +88,7 @@ def test_a_torn_last_line_is_repaired_and_reported(nas, tmp_path):
 
 def test_a_second_writer_is_refused_and_disturbs_nothing(nas, tmp_path):
     path = tmp_path / "run"
-    long = ["--set", "proxy.training.steps=300", "--set", "budget.evaluations=5", "--set", "budget.repeats=0"]
+    long = ["--set", "proxy.training.steps=300", "--set", "budget.evaluations=9", "--set", "budget.repeats=0"]
     with nas.popen("search", nas.config, "--run-dir", path, *long) as first:
         wait_for_results(path, 1)
         second = nas("resume", path, expect=5)
@@ -96,4 +96,4 @@ def test_a_second_writer_is_refused_and_disturbs_nothing(nas, tmp_path):
         assert json.loads(nas("status", path, "--json").stdout)["state"] == "running"
         first.communicate(timeout=120)
     assert first.returncode == 0
-    assert len(objectives(path)) == 5
+    assert len(objectives(path)) == 9

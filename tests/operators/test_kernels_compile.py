@@ -16,6 +16,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 module, name, types, constants = json.loads(sys.argv[1])
+if "DTYPE" in constants:
+    constants["DTYPE"] = getattr(triton.language, constants["DTYPE"])
 kernel = getattr(importlib.import_module(module), name)
 names = [parameter.name for parameter in kernel.params]
 signature = {name: "constexpr" if name in constants else types.get(name, "*bf16" if name.endswith("_ptr") else "i32")
@@ -42,6 +44,12 @@ KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
         "_delta_step",
         STATES | FLOATS,
         DELTA | {"TWICE_BETA": True, "DECAYS": True, "GATED": True},
+    ),
+    "weight normalization": (
+        "operators.weight_norm_kernels",
+        "_normalize",
+        {"table_ptr": "*i64"},
+        {"DTYPE": "float32", "ROWS": 4, "COLUMNS": 64, "STEP": 256},
     ),
     "Mamba2": (
         "operators.mamba2.kernels",

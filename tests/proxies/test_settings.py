@@ -43,6 +43,12 @@ def test_a_value_out_of_range_is_refused_by_name(field: str, value: object) -> N
     assert caught.value.exit_code == 3
 
 
+def test_weight_normalization_and_weight_decay_exclude_each_other() -> None:
+    with pytest.raises(SettingsError, match=r"got both, weight_decay 0\.1\. Set training\.weight_decay to 0"):
+        TrainingSettings(weight_normalization=True)
+    assert TrainingSettings(weight_normalization=True, weight_decay=0.0).weight_normalization
+
+
 def test_an_unknown_field_is_told_the_near_miss() -> None:
     with pytest.raises(SettingsError, match=r"no field 'step'\. Did you mean 'steps'"):
         TrainingSettings.from_dict({"step": 3})

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from operators.model import HybridLM
 from operators.registry import REGISTRY
+from operators.weight_norm import WeightNormalization
 from proxies import short_training as short_training_module
 from proxies.data import Corpus
 from proxies.errors import DataError, SettingsError
@@ -48,6 +50,24 @@ def test_every_mixer_learns_a_repetition(pattern: str, repetition: Corpus) -> No
     result = short_training(tiny(pattern), corpus=repetition, settings=settings, seed=1)
     assert result.status == "finished"
     assert result.curve[-1].loss < 0.1
+
+
+def test_weights_are_normalised_after_every_step(library: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Remembered(WeightNormalization):
+        def __init__(self, model: HybridLM) -> None:
+            super().__init__(model)
+            made.append(self)
+
+    monkeypatch.setattr(short_training_module, "WeightNormalization", Remembered)
+    settings = replace(SETTINGS, steps=60, weight_normalization=True, weight_decay=0.0)
+    result = short_training(tiny(), corpus=library, settings=settings, seed=2)
+    assert result.status == "finished"
+    assert result.curve[-1].loss < result.curve[0].loss - 0.5
+    for matrix in made[0].matrices:
+        lengths = matrix.weight.detach().norm(dim=1 if matrix.part == "row" else 0)
+        assert (lengths - 1).abs().max() < 1e-5
 
 
 def test_checkpointed_activations_change_no_score(library: Corpus) -> None:
