@@ -1,4 +1,4 @@
-"""Our recurrent operators against transformers' torch code: forward and backward, same shapes, same process.
+"""Our operators against transformers' torch code: forward and backward, same shapes, same process.
 
 Outputs and gradients are compared first; a difference ends the run before anything is timed. Both sides take turns, and
 the figure is the ratio of the two times of one turn, so that a noisy machine disturbs both alike. Kernels written in
@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.document import (
@@ -28,15 +28,18 @@ from benchmarks.document import (
     main,
     versions,
 )
-from operators.context import SequenceContext
+from benchmarks.operator_layers import KINDS, layer_pair
 from operators.deltanet import chunked as deltanet
 from operators.mamba2 import chunked as mamba2
-from operators.registry import build_operator
 from search_spaces.errors import UnavailableError
-from search_spaces.specs import Mamba2Spec
 
 LARGEST_RELATIVE_RMS_ERROR: Final = 1e-5
 NEVER_SLOWER: Final = 1.0
+AS_FAST: Final = 0.95
+"""For layers that are the same matrix products and the same `scaled_dot_product_attention` on both sides, whose ratio
+is 1 but for noise."""
+
+SAME_CALLS: Final = ("attention", "windowed attention", "ffn")
 NUM_THREADS: Final = 2
 
 
@@ -50,6 +53,9 @@ class Case:
 
     ours: Callable[[], Tensor]
     theirs: Callable[[], Tensor]
+
+    parameters: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
+    """Further leaves of ours and of theirs, divided differently: their gradients are timed as well."""
 
 
 def scan_case(*, batch: int, tokens: int, heads: int, head_dim: int, groups: int, state: int, device: str) -> Case:
@@ -108,47 +114,20 @@ def delta_rule_case(*, batch: int, tokens: int, heads: int, head_dim: int, devic
     )
 
 
-def layer_case(*, width: int, batch: int, tokens: int, device: str) -> Case:
-    """Return a whole Mamba2 layer of inner width 2·D, projections and convolution included."""
-    from transformers import NemotronHConfig
-    from transformers.models.nemotron_h import modeling_nemotron_h
-
-    for name in ("causal_conv1d_fn", "mamba2_split_conv1d_scan_combined", "mamba2_chunk_scan"):
-        setattr(modeling_nemotron_h, name, inspect.unwrap(getattr(modeling_nemotron_h, name)))
-    spec = Mamba2Spec(num_heads=width // 32, head_dim=64, state_size=128)
-    config = NemotronHConfig(
-        hidden_size=width,
-        layers_block_type=["mamba"],
-        mamba_num_heads=spec.num_heads,
-        mamba_head_dim=spec.head_dim,
-        ssm_state_size=spec.state_size,
-        n_groups=1,
-        time_step_min=0.0,
-        layer_norm_epsilon=1e-6,
+def layer_case(kind: str, *, width: int, batch: int, tokens: int, device: str) -> Case:
+    """Return a whole layer, projections included; all its parameters are differentiated, too."""
+    pair = layer_pair(kind, width=width, tokens=tokens)
+    ours, theirs = pair.ours.to(device), pair.theirs.to(device)
+    leaves = _leaves(
+        {"x": torch.randn(batch, tokens, width, generator=torch.Generator().manual_seed(0))}, device=device
     )
-    ours: Any = build_operator(spec, hidden_size=width, norm_eps=1e-6).to(device)
-    theirs: Any = modeling_nemotron_h.NemotronHMamba2Mixer(config, layer_idx=0).to(device)
-    x = torch.randn(batch, tokens, width, generator=torch.Generator().manual_seed(0))
-    leaves = {
-        **_leaves({"x": x}, device=device),
-        "in projection": (ours.in_projection.weight, theirs.in_proj.weight),
-        "conv weight": (ours.mixer.conv.weight, theirs.conv1d.weight),
-        "conv bias": (ours.mixer.conv.bias, theirs.conv1d.bias),
-        "dt bias": (ours.mixer.dt_bias, theirs.dt_bias),
-        "A_log": (ours.mixer.A_log, theirs.A_log),
-        "D": (ours.mixer.D, theirs.D),
-        "norm": (ours.mixer.norm.weight, theirs.norm.weight),
-        "output": (ours.output.weight, theirs.out_proj.weight),
-    }
-    with torch.no_grad():
-        for mine, other in leaves.values():
-            other.copy_(mine.reshape(other.shape))
     our_x, their_x = leaves["x"]
     return Case(
-        name=f"mamba2 layer, {batch}×{tokens} tokens, width {width}",
+        name=f"{kind} layer, {batch}×{tokens} tokens, width {width}",
         leaves=leaves,
-        ours=lambda: ours(our_x, context=SequenceContext()),
-        theirs=lambda: theirs(their_x),
+        parameters=(_used(ours, pair.run_ours(our_x)), _used(theirs, pair.run_theirs(their_x))),
+        ours=lambda: pair.run_ours(our_x),
+        theirs=lambda: pair.run_theirs(their_x),
     )
 
 
@@ -164,8 +143,14 @@ def cases(*, device: str, full: bool) -> list[Case]:
     names = ("batch", "tokens", "heads", "head_dim", "groups", "state")
     return [
         *(scan_case(**dict(zip(names, shape, strict=True)), device=device) for shape in scan),
-        *(layer_case(width=width, batch=batch, tokens=tokens, device=device) for width, batch, tokens in layer),
         *(delta_rule_case(**dict(zip(names[:4], shape, strict=True)), device=device) for shape in delta),
+        *(
+            layer_case(kind, width=width, batch=batch, tokens=tokens, device=device)
+            for kind in KINDS
+            for width, batch, tokens in layer
+            # Transformers' Mamba-1 takes its backward pass over slices of whole sequences: 24 s at 1024 tokens.
+            if not (kind == "mamba1" and tokens > 256)
+        ),
     ]
 
 
@@ -194,7 +179,9 @@ def check(case: Case) -> None:
 
 def time_pairs(case: Case, *, samples: int, device: DeviceName) -> tuple[list[float], list[float]]:
     """Return milliseconds of ours and theirs, in turns that change who goes first."""
-    runs = tuple(zip((case.ours, case.theirs), zip(*case.leaves.values(), strict=True), strict=True))
+    leaves_of = zip(*case.leaves.values(), strict=True)
+    leaves_of_both = (leaves + more for leaves, more in zip(leaves_of, case.parameters, strict=True))
+    runs = tuple(zip((case.ours, case.theirs), leaves_of_both, strict=True))
     seconds: tuple[list[float], list[float]] = ([], [])
     warm_up = 2
     for turn in range(warm_up + samples):
@@ -237,9 +224,9 @@ def benchmark(options: Options) -> Document:
             Claim.at_least(
                 f"{kind}: forward and backward never slower than transformers' torch code (least median ratio)",
                 value=min(ratio for name, ratio in ratios.items() if name.startswith(kind)),
-                bound=NEVER_SLOWER,
+                bound=AS_FAST if kind.removesuffix(" layer") in SAME_CALLS else NEVER_SLOWER,
             )
-            for kind in ("mamba2 scan", "mamba2 layer", "delta rule")
+            for kind in ("mamba2 scan", "delta rule", *(f"{kind} layer" for kind in KINDS))
         ],
     )
 
@@ -256,6 +243,13 @@ def _figures(times_ms: tuple[Sequence[float], Sequence[float]]) -> dict[str, Fig
         "speedup p80": Figure(value=deciles[7], unit="×"),
         "samples": Figure(value=len(ratios), unit="pairs"),
     }
+
+
+def _used(module: nn.Module, y: Tensor) -> tuple[Tensor, ...]:
+    """Return the parameters a module's output depends on."""
+    parameters = tuple(module.parameters())
+    grads = torch.autograd.grad(y.sum(), parameters, allow_unused=True)
+    return tuple(parameter for parameter, grad in zip(parameters, grads, strict=True) if grad is not None)
 
 
 def _leaves(tensors: Mapping[str, Tensor], *, device: str) -> dict[str, tuple[Tensor, Tensor]]:

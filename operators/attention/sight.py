@@ -57,11 +57,18 @@ class Sight:
     def mask(self, queries: range, *, device: torch.device) -> Tensor:
         """Return whether a query sees a key of the prefix or of the reach, [T, S], or [B, T, S] with documents."""
         reach = self.reach(queries)
-        query_T = torch.arange(self.start + queries.start, self.start + queries.stop, device=device)
-        key_S = torch.arange(reach.start, reach.stop, device=device) + (self.first - self.num_prefix)
+        ahead = self.start + queries.start
+        seen = _band(
+            len(queries),
+            len(reach),
+            ahead=ahead + self.num_prefix - self.first - reach.start,
+            window=self.window,
+            device=device,
+        )
         if self.num_prefix:
-            key_S = torch.cat((torch.arange(self.num_prefix, device=device), key_S))
-        seen = visible(query_T, key_S, window=self.window, num_meta_tokens=self.num_meta_tokens)
+            seen = torch.cat(
+                (_band(len(queries), self.num_prefix, ahead=ahead, window=None, device=device), seen), dim=1
+            )
         return seen if self.documents is None else seen & self._same_document(queries, reach)
 
     def _same_document(self, queries: range, reach: range) -> Tensor:
@@ -83,10 +90,7 @@ def take(x_BS: Tensor, reach: range, *, num_prefix: int) -> Tensor:
     return torch.cat((x_BS[:, :num_prefix], x_BS[:, reach.start : reach.stop]), dim=1)
 
 
-def visible(query_positions: Tensor, key_positions: Tensor, *, window: int | None, num_meta_tokens: int) -> Tensor:
-    """Return which keys a query sees, boolean of shape [..., T, S]."""
-    distance = query_positions[..., :, None] - key_positions[..., None, :]
-    mask = distance >= 0
-    if window is not None:
-        mask &= (distance < window) | (key_positions < num_meta_tokens)[..., None, :]
-    return mask
+def _band(num_queries: int, num_keys: int, *, ahead: int, window: int | None, device: torch.device) -> Tensor:
+    """Return which of an unbroken run of keys the queries see, [T, S]; the first query is `ahead` of the first key."""
+    seen = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(ahead)
+    return seen if window is None else seen.triu(ahead - window + 1)
