@@ -5,7 +5,7 @@ Not which models may be proposed: that is a space (`space.py`).
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from search_spaces.specs import (
     HybridHeadSpec,
     OperatorSpec,
     RopeScaling,
-    kv_shape,
+    kv_form,
     kv_source,
     spec_to_dict,
 )
@@ -159,16 +159,20 @@ def _check_kv_sharing(operators: tuple[OperatorSpec, ...], index: int) -> None:
     source = kv_source(operators[index])
     if source is None:
         return
-    own_shape = kv_shape(operators[index])
-    other_shape = kv_shape(operators[source]) if source < index else None
-    if other_shape is None:
+    own = kv_form(operators[index])
+    makes_its_own = [n for n, spec in enumerate(operators[:index]) if kv_form(spec) and kv_source(spec) is None]
+    if source not in makes_its_own:
         raise SpecError(
-            f"operators[{index}].shares_kv_with must name an earlier attention or hybrid-head operator; got {source}."
+            f"operators[{index}].shares_kv_with must name an earlier attention or hybrid-head operator that makes its "
+            f"own keys and values; got {source}. {_possible(n for n in makes_its_own if kv_form(operators[n]) == own)}"
         )
-    source_shares = kv_source(operators[source]) is not None
-    if own_shape != other_shape or source_shares:
+    if own != kv_form(operators[source]):
         raise SpecError(
-            f"operators[{index}] can share keys and values only with an operator that makes its own in the same shape; "
-            f"got (KV heads, key width, value width) {own_shape} against {other_shape} of operators[{source}]"
-            + (", which itself shares." if source_shares else ".")
+            f"operators[{index}] can share keys and values only of its own form ({own}); got operators[{source}] "
+            f"({kv_form(operators[source])}). {_possible(n for n in makes_its_own if kv_form(operators[n]) == own)}"
         )
+
+
+def _possible(sources: Iterable[int]) -> str:
+    listed = ", ".join(map(str, sources))
+    return f"Possible: {listed}." if listed else "None is possible here: leave shares_kv_with out."

@@ -38,8 +38,8 @@ class Dimensions:
     query_heads_per_kv_head: int = 4
     """KV heads are the largest divisor of the heads not above max(1, heads / this)."""
 
-    window: int = 512
-    """Tokens seen by sliding-window attention."""
+    window: int | None = None
+    """Tokens seen by sliding-window attention; none means 512."""
 
     rope_theta: float | None = None
     qk_norm: bool = False
@@ -72,6 +72,18 @@ class Dimensions:
             if is_real:
                 object.__setattr__(self, field.name, float(value))
 
+    def check_used(self, letters: Iterable[str]) -> None:
+        """Check that no rule is set for operators that are not offered.
+
+        Raises:
+            SpecError: a window without sliding-window attention.
+        """
+        if self.window is not None and "w" not in (offered := tuple(dict.fromkeys(letters))):
+            raise SpecError(
+                f"dimensions.window={self.window} needs sliding-window attention, letter 'w'; got the letters "
+                f"{', '.join(offered)}. Offer 'w', or leave the window out."
+            )
+
     def operator(self, letter: str, *, hidden_size: int) -> OperatorSpec:
         """Return the operator a letter stands for at width `hidden_size`.
 
@@ -89,7 +101,7 @@ class Dimensions:
     def _build(self, letter: str, hidden_size: int) -> OperatorSpec:
         match letter:
             case "a" | "w":
-                return self._attention(hidden_size, window=self.window if letter == "w" else None)
+                return self._attention(hidden_size, window=(self.window or 512) if letter == "w" else None)
             case "d":
                 return DeltaNetSpec(
                     num_heads=self._num_heads(hidden_size),
@@ -198,9 +210,11 @@ def architecture_from_pattern(
         SpecError: an unknown letter, or a width the heads do not divide.
     """
     rules = dimensions or Dimensions()
+    letters = parse_pattern(pattern)
+    rules.check_used(letters)
     return Architecture(
         hidden_size=hidden_size,
-        operators=rules.operators(parse_pattern(pattern), hidden_size=hidden_size),
+        operators=rules.operators(letters, hidden_size=hidden_size),
         vocab_size=vocab_size,
         num_meta_tokens=num_meta_tokens,
         tie_embeddings=tie_embeddings,

@@ -7,7 +7,7 @@ behind its reader is dropped, and the reader makes its own keys and values again
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search_spaces.specs import OperatorSpec, kv_shape, kv_source, with_kv_source
+from search_spaces.specs import OperatorSpec, kv_form, kv_source, with_kv_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def apply_edit(operators: Sequence[OperatorSpec], edit: Sequence[Edit]) -> tuple
 
 
 def drop_broken_links(operators: Sequence[OperatorSpec]) -> tuple[OperatorSpec, ...]:
-    """Return the operators without links between keys and values of different shapes."""
+    """Return the operators without links between keys and values of different forms."""
     return tuple(
         spec
-        if (source := kv_source(spec)) is None or kv_shape(spec) == kv_shape(operators[source])
+        if (source := kv_source(spec)) is None or kv_form(spec) == kv_form(operators[source])
         else with_kv_source(spec, None)
         for spec in operators
     )

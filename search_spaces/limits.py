@@ -48,10 +48,12 @@ def check_buildable(
     """Build every operator of `letters` and `menu` at every width once, so that decoding can never fail.
 
     Raises:
-        SpecError: a width the heads do not divide, or a rule `model` (vocabulary, meta tokens, head) breaks.
+        SpecError: a width the heads do not divide, a window no letter uses, or a rule `model` (vocabulary, meta
+            tokens, head) breaks.
     """
     if not isinstance(dimensions, Dimensions):
         raise SpecError(f"dimensions must be Dimensions; got {type(dimensions).__name__}.")
+    dimensions.check_used(letters)
     for hidden_size in hidden_sizes:
         try:
             operators = dimensions.operators(letters, hidden_size=hidden_size)

@@ -34,6 +34,13 @@ def _as_float(spec: object, name: str) -> None:
     object.__setattr__(spec, name, float(value))
 
 
+def _not_a_multiple(**counts: int) -> SpecError:
+    """Return the error of two counts of which the first should be a multiple of the second."""
+    (whole, number), (part, divisor) = counts.items()
+    divisors = ", ".join(str(n) for n in range(1, number + 1) if number % n == 0)
+    return SpecError(f"{whole} must be a multiple of {part}; got {number} and {divisor}. Possible {part}: {divisors}.")
+
+
 def _check_flags(spec: object, *names: str) -> None:
     for name in names:
         if not isinstance(getattr(spec, name), bool):
@@ -107,11 +114,7 @@ class AttentionSpec:
             object.__setattr__(self, "value_head_dim", None)
         _check_flags(self, "qk_norm", "bias")
         if self.num_heads % self.num_kv_heads:
-            divisors = [n for n in range(1, self.num_heads + 1) if self.num_heads % n == 0]
-            raise SpecError(
-                f"num_heads must be a multiple of num_kv_heads; got {self.num_heads} and {self.num_kv_heads}. "
-                f"Possible num_kv_heads: {', '.join(map(str, divisors))}."
-            )
+            raise _not_a_multiple(num_heads=self.num_heads, num_kv_heads=self.num_kv_heads)
         if self.rope_theta is None and (self.rope_scaling is not None or self.rotary_fraction != 1.0):
             raise SpecError("rope_scaling and rotary_fraction need rope_theta; got rope_theta none. Set rope_theta.")
         if self.rope_theta is not None:
@@ -183,7 +186,7 @@ class Mamba2Spec:
         _check_positive(self, "num_heads", "head_dim", "state_size", "num_groups", "conv_width")
         _check_flags(self, "grouped_norm")
         if self.num_heads % self.num_groups:
-            raise SpecError(f"num_heads must be a multiple of num_groups; got {self.num_heads} and {self.num_groups}.")
+            raise _not_a_multiple(num_heads=self.num_heads, num_groups=self.num_groups)
         if self.num_groups == 1:
             object.__setattr__(self, "grouped_norm", True)
 
@@ -334,9 +337,15 @@ class HybridHeadSpec:
             )
         attention_width = self.attention.num_heads * self.attention.value_dim
         if attention_width != self.ssm.inner_size:
+            heads = self.attention.num_heads
+            remedy = (
+                f"Set value_head_dim to {self.ssm.inner_size // heads}"
+                if self.ssm.inner_size % heads == 0
+                else f"Give the SSM {attention_width} channels"
+            )
             raise SpecError(
                 "Both branches of a hybrid head must have one width: attention gives num_heads × value width = "
-                f"{attention_width}, the SSM {self.ssm.inner_size}."
+                f"{heads} × {self.attention.value_dim} = {attention_width}, the SSM {self.ssm.inner_size}. {remedy}."
             )
 
 
@@ -392,12 +401,30 @@ def is_mixer(spec: OperatorSpec) -> bool:
     return not isinstance(spec, FFNSpec)
 
 
-def kv_shape(spec: OperatorSpec) -> tuple[int, int, int] | None:
-    """Return KV heads, key width and value width, or none for an operator without attention."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KVForm:
+    """What the keys and values of one operator must have in common with another's to stand in for them."""
+
+    num_kv_heads: int
+    head_dim: int
+    value_dim: int
+    rope_theta: float | None
+    rotary_dim: int
+    rope_scaling: RopeScaling | None
+
+    def __str__(self) -> str:
+        rotary = f"{self.rotary_dim} channels rotated, rope_theta {self.rope_theta:g}" if self.rope_theta else "no RoPE"
+        scaling = f", {self.rope_scaling}" if self.rope_scaling else ""
+        return f"{self.num_kv_heads} KV heads, keys of {self.head_dim}, values of {self.value_dim}, {rotary}{scaling}"
+
+
+def kv_form(spec: OperatorSpec) -> KVForm | None:
+    """Return the form of keys and values, or none for an operator without attention."""
     attention = spec.attention if isinstance(spec, HybridHeadSpec) else spec
     if not isinstance(attention, AttentionSpec):
         return None
-    return attention.num_kv_heads, attention.head_dim, attention.value_dim
+    names = (field.name for field in fields(KVForm))
+    return KVForm(**{name: getattr(attention, name) for name in names})
 
 
 def kv_source(spec: OperatorSpec) -> int | None:

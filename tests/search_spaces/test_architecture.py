@@ -163,13 +163,15 @@ def test_something_else_than_a_mapping_is_refused() -> None:
 @pytest.mark.parametrize(
     ("own", "words"),
     [
-        ({"shares_kv_with": 2}, "must name an earlier attention or hybrid-head operator; got 2"),
-        ({"shares_kv_with": 1}, "must name an earlier attention or hybrid-head operator; got 1"),
-        ({"shares_kv_with": 0, "num_kv_heads": 1}, "in the same shape"),
-        ({"shares_kv_with": 3}, "got 3"),
+        ({"shares_kv_with": 2}, "own keys and values; got 2. Possible: 0."),
+        ({"shares_kv_with": 1}, "own keys and values; got 1. Possible: 0."),
+        ({"shares_kv_with": 0, "num_kv_heads": 1}, "its own form (1 KV heads, keys of 8"),
+        ({"shares_kv_with": 0, "num_kv_heads": 1}, "None is possible here: leave shares_kv_with out."),
+        ({"shares_kv_with": 0, "rope_theta": 1e4}, "8 channels rotated, rope_theta 10000); got operators[0]"),
+        ({"shares_kv_with": 3}, "got 3. Possible: 0."),
     ],
 )
-def test_keys_and_values_are_shared_only_with_an_earlier_operator_of_their_shape(
+def test_keys_and_values_are_shared_only_with_an_earlier_operator_of_their_form(
     own: dict[str, Any], words: str
 ) -> None:
     attention = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=8)
@@ -182,5 +184,5 @@ def test_keys_and_values_are_shared_only_with_an_earlier_operator_of_their_shape
 def test_a_chain_of_shared_keys_and_values_is_refused() -> None:
     attention = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=8)
     operators = (attention, replace(attention, shares_kv_with=0), replace(attention, shares_kv_with=1))
-    with pytest.raises(SpecError, match="which itself shares"):
+    with pytest.raises(SpecError, match=r"got 1\. Possible: 0\."):
         Architecture(hidden_size=32, operators=operators, vocab_size=8)

@@ -58,7 +58,7 @@ def test_a_space_may_change_every_rule() -> None:
         ({"head_dim": "64"}, "head_dim must be a positive integer; got '64'"),
         ({"conv_width": 2.5}, "conv_width must be a positive integer; got 2.5"),
         ({"ffn_expand": -1}, "ffn_expand must be a positive number"),
-        ({"window": None}, "window must be a positive integer; got None"),
+        ({"window": 0}, "window must be a positive integer; got 0"),
         ({"qk_norm": "no"}, "qk_norm must be true or false"),
         ({"ffn_activation": "swigul"}, "Did you mean 'swiglu'?"),
     ],
@@ -86,3 +86,12 @@ def test_a_width_that_does_not_divide_names_the_nearest(rules: Dimensions, lette
     with pytest.raises(SpecError) as caught:
         rules.operator(letter, hidden_size=1000)
     assert words in str(caught.value)
+
+
+def test_a_window_without_sliding_window_attention_is_refused() -> None:
+    rules = Dimensions(window=64)
+    window = rules.operator("w", hidden_size=64)
+    assert isinstance(window, AttentionSpec)
+    assert window.window == 64
+    with pytest.raises(SpecError, match="window=64 needs sliding-window attention, letter 'w'; got the letters m2, f"):
+        architecture_from_pattern("m2 f m2 f", hidden_size=64, vocab_size=8, dimensions=rules)
