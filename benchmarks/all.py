@@ -18,6 +18,7 @@ BENCHMARKS: Final = {
     "cuda": (
         "operators",
         "decode_steps",
+        "weight_norm",
         "backends --mixer d",
         "backends --mixer gd",
         "backends --mixer m2",
