@@ -17,7 +17,9 @@ BENCHMARKS: Final = {
     "cpu": ("operators", "weight_norm", "latency_prediction", "demo"),
     "cuda": (
         "operators",
+        "projections",
         "decode_steps",
+        "decode_attention",
         "weight_norm",
         "backends --mixer d",
         "backends --mixer gd",

@@ -93,7 +93,7 @@ def _attention(width: int, tokens: int, *, window: int | None = None) -> Built:
         return y_BTD
 
     weights: dict[str, Sequence[Tensor]] = {
-        "qkv.weight": [theirs.q_proj.weight, theirs.k_proj.weight, theirs.v_proj.weight],
+        "in_projection.weight": [theirs.q_proj.weight, theirs.k_proj.weight, theirs.v_proj.weight],
         "heads.q_norm.weight": [theirs.q_norm.weight],
         "heads.k_norm.weight": [theirs.k_norm.weight],
         "output.weight": [theirs.o_proj.weight],
@@ -263,8 +263,8 @@ def _ffn(width: int, tokens: int) -> Built:
     make: Any = LlamaMLP
     theirs = make(config)
     weights: dict[str, Sequence[Tensor]] = {
-        "up.weight": [theirs.gate_proj.weight, theirs.up_proj.weight],
-        "down.weight": [theirs.down_proj.weight],
+        "in_projection.weight": [theirs.gate_proj.weight, theirs.up_proj.weight],
+        "output.weight": [theirs.down_proj.weight],
     }
     return spec, theirs, theirs, weights
 

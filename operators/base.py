@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from operators.backends import BackendChoice, Phase
 from operators.context import SequenceContext
+from operators.norms import RMSNorm
 from search_spaces.errors import NasError
 
 __all__ = [
@@ -141,6 +142,10 @@ class Operator(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def step(self, x_BD: Tensor, state: S) -> Tensor:
         """Return the output for one more token, moving `state` on in place without any host synchronisation."""
+
+    def residual_step(self, x_BD: Tensor, state: S, *, norm: RMSNorm) -> Tensor:
+        """Return x + step(norm(x)): one more token with the norm and the residual around the operator."""
+        return x_BD + self.step(norm(x_BD), state)
 
     def new_state(
         self,

@@ -4,7 +4,7 @@ Training and measuring live elsewhere; so does what the model costs (`cost.py`).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +12,18 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from operators.attention.heads import AttentionHeads
-from operators.backends import AUTO
+from operators.backends import AUTO, REFERENCE, BackendChoice
 from operators.base import Operator, State
 from operators.context import Documents, SequenceContext
+from operators.fused_projection import fits, projected
 from operators.initialization import draw_matrix, generator_from, initialize_operator, set_norms_to_one
 from operators.norms import RMSNorm
 from operators.registry import backends_within, build_operator
 from search_spaces.architecture import Architecture
 from search_spaces.errors import SpecError
 from search_spaces.specs import OperatorSpec, kv_source
+
+_HEAD_BACKENDS: Final = ("triton", REFERENCE)
 
 
 class ResidualOperator(nn.Module):
@@ -40,7 +43,8 @@ class ResidualOperator(nn.Module):
     @torch.no_grad()
     def step(self, x_BD: Tensor, state: State) -> Tensor:
         """Return the residual stream after the operator, for one token."""
-        return x_BD + self.operator.step(self.norm(x_BD), state)
+        y_BD: Tensor = self.operator.residual_step(x_BD, state, norm=self.norm)
+        return y_BD
 
     def new_state(
         self,
@@ -102,6 +106,12 @@ class HybridLM(nn.Module):
         device = torch.empty(0).device
         width = architecture.hidden_size
         backends = backends_within(architecture.operators, requested=backend)
+        self._head_backends = BackendChoice(
+            operator="The head",
+            requested=backend if backend in _HEAD_BACKENDS else AUTO,
+            sequence=(REFERENCE,),
+            step=_HEAD_BACKENDS,
+        )
         with torch.device("meta"):
             self.embedding = nn.Parameter(torch.empty(architecture.vocab_size, width))
             self.meta_tokens = nn.Parameter(torch.empty(architecture.num_meta_tokens, width))
@@ -212,7 +222,7 @@ class HybridLM(nn.Module):
         for layer, operator_state in zip(self.residual_operators, state.operators, strict=True):
             x_BD = layer.step(x_BD, operator_state)
         state.position.add_(1)
-        return self._logits(x_BD)
+        return self._step_logits(x_BD)
 
     def _run_operator(self, layer: nn.Module, x_BTD: Tensor, context: SequenceContext) -> Tensor:
         if self.checkpoints_activations and torch.is_grad_enabled():
@@ -251,6 +261,11 @@ class HybridLM(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.norm(x), self.head_weight)
+
+    def _step_logits(self, x_BD: Tensor) -> Tensor:
+        if self._head_backends.at("step", x_BD) == "triton" and fits(x_BD, self.head_weight):
+            return projected(x_BD, self.head_weight, norm_weight_D=self.norm.weight, eps=self.norm.eps)
+        return self._logits(x_BD)
 
 
 def _require_tokens(tokens_BT: Tensor) -> None:

@@ -83,6 +83,9 @@ class AttentionHeads(nn.Module):
 
     def step(self, qkv_BC: Tensor, state: KeyValueState) -> Tensor:
         """Return the heads' outputs side by side for one token, [B, H·V]."""
+        backend = self.backends.at("step", qkv_BC)
+        if backend == "triton":
+            return self._fused_step(qkv_BC, state)
         last = state.position if self.spec.shares_kv_with is None else state.position - 1
         q_BTHK, own = self._split(qkv_BC[:, None], self._rotation(last[None], kept=True))
         if own is not None:
@@ -94,6 +97,34 @@ class AttentionHeads(nn.Module):
         else:
             y_B1HV = attend_one(q_BTHK, state.keys, state.values, mask_S=mask_S)
         return y_B1HV[:, 0].flatten(1)
+
+    def _fused_step(self, qkv_BC: Tensor, state: KeyValueState) -> Tensor:
+        from operators.attention.kernels import attention_step, new_scratch
+
+        spec = self.spec
+        has_own_kv = spec.shares_kv_with is None
+        if has_own_kv:
+            state.require_room_for_one()
+        if spec.num_heads not in state.scratch:
+            state.scratch[spec.num_heads] = new_scratch(state.keys, state.values, num_heads=spec.num_heads)
+        norm = None
+        if self.q_norm is not None:
+            norm = (self.q_norm.weight, self.q_norm.weight if self.k_norm is None else self.k_norm.weight)
+        return attention_step(
+            qkv_BC,
+            keys_BSGK=state.keys,
+            values_BSGV=state.values,
+            position=state.position,
+            num_heads=spec.num_heads,
+            num_meta_tokens=state.num_meta_tokens,
+            window=spec.window,
+            wraps=state.wraps,
+            has_own_kv=has_own_kv,
+            scratch=state.scratch[spec.num_heads],
+            norm=norm,
+            norm_eps=0.0 if self.q_norm is None else self.q_norm.eps,
+            frequency_F=None if spec.rope_theta is None else self._kept_frequencies(qkv_BC.device),
+        )
 
     def _start(self, state: KeyValueState | None, context: SequenceContext, *, tokens: int) -> int:
         if state is None:

@@ -1,6 +1,6 @@
 """The key-value cache: a ring of the window's length behind the meta tokens, or all tokens without a window."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from operators.base import State, StateError, StateRequest
 from operators.context import KeyValues
+from operators.step_scratch import StepScratch
 
 
 @final
@@ -30,6 +31,9 @@ class KeyValueState(State):
 
     num_meta_tokens: int
     max_tokens: int
+
+    scratch: dict[int, StepScratch] = field(default_factory=dict)
+    """What fused steps of operators with so many query heads work in; made at the first one. Several share a cache."""
 
     @classmethod
     def new(
@@ -59,7 +63,8 @@ class KeyValueState(State):
         return max(1, self.keys.shape[1] - self.num_meta_tokens)
 
     @property
-    def _wraps(self) -> bool:
+    def wraps(self) -> bool:
+        """Whether it may hold more tokens than it has slots."""
         return self.keys.shape[1] < self.max_tokens
 
     def visible_slots(self, last: Tensor, *, window: int | None) -> Tensor:
@@ -82,14 +87,22 @@ class KeyValueState(State):
         Raises:
             StateError: the cache is full; only a cache on the CPU is checked, the caller counts tokens on a device.
         """
-        if self.position.device.type == "cpu":
-            self._require_room(int(self.position), 1)
+        self.require_room_for_one()
         slot_1 = self.position[None]
-        if self._wraps:
+        if self.wraps:
             slot_1 = self._slots(slot_1)
         self.keys.index_copy_(1, slot_1, k_BHK[:, None].to(self.keys.dtype))
         self.values.index_copy_(1, slot_1, v_BHV[:, None].to(self.values.dtype))
         self.position.add_(1)
+
+    def require_room_for_one(self) -> None:
+        """Check that one token fits, on the CPU; on a device that would wait for it, and the caller counts.
+
+        Raises:
+            StateError: the cache is full.
+        """
+        if self.position.device.type == "cpu":
+            self._require_room(int(self.position), 1)
 
     def extend(self, k_BTHK: Tensor, v_BTHV: Tensor, *, start: int, window: int | None) -> KeyValues:
         """Store a chunk that begins at position `start`; return it behind the stored keys it may see.

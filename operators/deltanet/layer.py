@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from operators.base import Operator, StateRequest
+from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.deltanet.chunked import chunked
@@ -14,15 +14,15 @@ from operators.deltanet.memory import unit, write_and_read_
 from operators.deltanet.reference import recurrent
 from operators.deltanet.state import DeltaNetState
 from operators.fla.packing import even_widths
-from operators.initialization import draw_reading, draw_writing
 from operators.norms import RMSNorm
 from operators.precision import wide, wide_dtype, without_autocast
+from operators.projected import ProjectedOperator
 from operators.recurrence import run
 from search_spaces.specs import DeltaNetSpec
 
 
 @final
-class DeltaNet(Operator[DeltaNetState]):
+class DeltaNet(ProjectedOperator[DeltaNetState]):
     """Linear attention with the delta rule."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
@@ -39,16 +39,15 @@ class DeltaNet(Operator[DeltaNetState]):
         self.norm = RMSNorm(spec.head_dim, eps=norm_eps)
         self.output = nn.Linear(inner, hidden_size, bias=False)
 
-    def forward(self, x_BTD: Tensor, *, state: DeltaNetState | None = None, context: SequenceContext) -> Tensor:
-        """Return the outputs for a chunk."""
-        qkv_BTC, beta_BTH, *gate = torch.split(self.in_projection(x_BTD), self.widths, dim=-1)
-        y_BTHV = run(self._mix, qkv_BTC, beta_BTH, memory=state, context=context)
+    def mix(self, streams_BTC: Tensor, *, state: DeltaNetState | None, context: SequenceContext) -> Tensor:
+        """Return the normed heads' outputs for a chunk."""
+        qkv_BTC, beta_BTH, *gate = torch.split(streams_BTC, self.widths, dim=-1)
+        y_BTHV = run(self._remember, qkv_BTC, beta_BTH, memory=state, context=context)
         return self._finish(y_BTHV, gate)
 
-    @torch.no_grad()
-    def step(self, x_BD: Tensor, state: DeltaNetState) -> Tensor:
-        """Return the output for one token."""
-        qkv_BC, beta_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
+    def mix_step(self, streams_BC: Tensor, state: DeltaNetState) -> Tensor:
+        """Return the normed heads' outputs for one token."""
+        qkv_BC, beta_BH, *gate = torch.split(streams_BC, self.widths, dim=-1)
         if self.backends.at("step", qkv_BC) == "triton":
             return self._fused_step(qkv_BC, beta_BH, gate, state)
         heads = self._heads(self.conv.step(qkv_BC, state.history).float())
@@ -64,25 +63,15 @@ class DeltaNet(Operator[DeltaNetState]):
             carried=torch.zeros(batch, heads, width, width, device=device, dtype=torch.float32),
         )
 
-    def reads_residual(self) -> tuple[Tensor, ...]:
-        """Return the joint projection to q, k, v, β and the gate."""
-        return (self.in_projection.weight,)
-
-    def writes_residual(self) -> tuple[Tensor, ...]:
-        """Return the output projection."""
-        return (self.output.weight,)
-
     def inner_matrices(self) -> tuple[Tensor, ...]:
         """Return the convolutions."""
         return (self.conv.weight,)
 
-    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
-        """Draw every parameter; β starts around its middle."""
-        draw_reading(self.in_projection, generator=generator)
+    def initialize_inner(self, *, generator: torch.Generator) -> None:
+        """Draw the convolutions; β starts around its middle by itself."""
         self.conv.initialize(generator=generator)
-        draw_writing(self.output, generator=generator, depth=depth)
 
-    def _mix(
+    def _remember(
         self,
         qkv_BTC: Tensor,
         beta_BTH: Tensor,
@@ -95,7 +84,7 @@ class DeltaNet(Operator[DeltaNetState]):
         backend = self.backends.at("sequence", qkv_BTC)
         with without_autocast(qkv_BTC):
             if backend == "fla":
-                return self._mix_by_fla(qkv_BTC, beta_BTH, history=history, carried=carried, documents=documents)
+                return self._remember_by_fla(qkv_BTC, beta_BTH, history=history, carried=carried, documents=documents)
             dtype = wide_dtype(qkv_BTC)
             convolved_BTC, history = self.conv(qkv_BTC, history_BJC=history, documents=documents)
             heads = self._heads(convolved_BTC.to(dtype))
@@ -108,7 +97,7 @@ class DeltaNet(Operator[DeltaNetState]):
             y_BTHV, carried = scan(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
             return y_BTHV.to(qkv_BTC.dtype), history, carried
 
-    def _mix_by_fla(
+    def _remember_by_fla(
         self,
         qkv_BTC: Tensor,
         beta_BTH: Tensor,
@@ -134,7 +123,7 @@ class DeltaNet(Operator[DeltaNetState]):
         heads = self.spec.num_heads
         if state.scratch is None:
             state.scratch = new_scratch(state.carried, num_key_heads=heads)
-        mixed_BI = delta_step(
+        return delta_step(
             qkv_BC,
             beta_BH,
             conv_weight_CW=self.conv.weight,
@@ -147,8 +136,6 @@ class DeltaNet(Operator[DeltaNetState]):
             scratch=state.scratch,
             gate_BI=gate[0] if gate else None,
         )
-        projected: Tensor = self.output(mixed_BI)
-        return projected
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = torch.unflatten(qkv, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)
@@ -163,5 +150,4 @@ class DeltaNet(Operator[DeltaNetState]):
         if gate:
             # Rounded once, after the gate.
             mixed = (mixed * F.silu(wide(gate[0]))).to(y_HV.dtype)
-        projected: Tensor = self.output(mixed)
-        return projected
+        return mixed

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from operators.base import Operator, StateRequest
+from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.deltanet.chunked import chunked
@@ -14,15 +14,16 @@ from operators.deltanet.memory import unit, write_and_read_
 from operators.deltanet.reference import recurrent
 from operators.fla.packing import even_widths
 from operators.gated_deltanet.state import GatedDeltaNetState
-from operators.initialization import draw_reading, draw_step_bias, draw_uniform, draw_writing
+from operators.initialization import draw_step_bias, draw_uniform
 from operators.norms import RMSNorm
 from operators.precision import wide, wide_dtype, without_autocast
+from operators.projected import ProjectedOperator
 from operators.recurrence import run
 from search_spaces.specs import GatedDeltaNetSpec
 
 
 @final
-class GatedDeltaNet(Operator[GatedDeltaNetState]):
+class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
     """Linear attention with the gated delta rule."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
@@ -42,16 +43,15 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
         self.norm = RMSNorm(spec.value_dim, eps=norm_eps)
         self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
 
-    def forward(self, x_BTD: Tensor, *, state: GatedDeltaNetState | None = None, context: SequenceContext) -> Tensor:
-        """Return the outputs for a chunk."""
-        qkv_BTC, beta_BTH, dt_BTH, *gate = torch.split(self.in_projection(x_BTD), self.widths, dim=-1)
-        y_BTHV = run(self._mix, qkv_BTC, beta_BTH, dt_BTH, memory=state, context=context)
+    def mix(self, streams_BTC: Tensor, *, state: GatedDeltaNetState | None, context: SequenceContext) -> Tensor:
+        """Return the normed heads' outputs for a chunk."""
+        qkv_BTC, beta_BTH, dt_BTH, *gate = torch.split(streams_BTC, self.widths, dim=-1)
+        y_BTHV = run(self._remember, qkv_BTC, beta_BTH, dt_BTH, memory=state, context=context)
         return self._finish(y_BTHV, gate)
 
-    @torch.no_grad()
-    def step(self, x_BD: Tensor, state: GatedDeltaNetState) -> Tensor:
-        """Return the output for one token."""
-        qkv_BC, beta_BH, dt_BH, *gate = torch.split(self.in_projection(x_BD), self.widths, dim=-1)
+    def mix_step(self, streams_BC: Tensor, state: GatedDeltaNetState) -> Tensor:
+        """Return the normed heads' outputs for one token."""
+        qkv_BC, beta_BH, dt_BH, *gate = torch.split(streams_BC, self.widths, dim=-1)
         if self.backends.at("step", qkv_BC) == "triton":
             return self._fused_step(qkv_BC, beta_BH, dt_BH, gate, state)
         q_BGK, k_BGK, v_BHV = self._heads(self.conv.step(qkv_BC, state.history).float())
@@ -75,29 +75,19 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
             carried=torch.zeros(carried, device=device, dtype=torch.float32),
         )
 
-    def reads_residual(self) -> tuple[Tensor, ...]:
-        """Return the joint projection to q, k, v, β, the decay and the gate."""
-        return (self.in_projection.weight,)
-
-    def writes_residual(self) -> tuple[Tensor, ...]:
-        """Return the output projection."""
-        return (self.output.weight,)
-
     def inner_matrices(self) -> tuple[Tensor, ...]:
         """Return the convolutions."""
         return (self.conv.weight,)
 
-    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
-        """Draw every parameter; decays as in Mamba2, so that a memory starts out lasting 1 to 1000 tokens."""
-        draw_reading(self.in_projection, generator=generator)
+    def initialize_inner(self, *, generator: torch.Generator) -> None:
+        """Draw convolutions and decays; these as in Mamba2, so that a memory starts out lasting 1 to 1000 tokens."""
         self.conv.initialize(generator=generator)
         draw_step_bias(self.dt_bias, generator=generator)
         draw_uniform(self.A_log, generator=generator, low=1.0, high=16.0)
         with torch.no_grad():
             self.A_log.log_()
-        draw_writing(self.output, generator=generator, depth=depth)
 
-    def _mix(
+    def _remember(
         self,
         qkv_BTC: Tensor,
         beta_BTH: Tensor,
@@ -147,7 +137,7 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
         heads = self.spec.num_heads
         if state.scratch is None:
             state.scratch = new_scratch(state.carried, num_key_heads=heads)
-        mixed_BI = delta_step(
+        return delta_step(
             qkv_BC,
             beta_BH,
             conv_weight_CW=self.conv.weight,
@@ -161,8 +151,6 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
             gate_BI=gate[0] if gate else None,
             decay=(dt_BH, self.A_log, self.dt_bias),
         )
-        projected: Tensor = self.output(mixed_BI)
-        return projected
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = torch.split(qkv, self.stream_widths, dim=-1)
@@ -186,5 +174,4 @@ class GatedDeltaNet(Operator[GatedDeltaNetState]):
         if gate:
             # Rounded once, after the gate.
             mixed = (mixed * F.silu(wide(gate[0]))).to(y_HV.dtype)
-        projected: Tensor = self.output(mixed)
-        return projected
+        return mixed

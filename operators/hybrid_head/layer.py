@@ -15,7 +15,6 @@ from operators.backends import AUTO, BackendChoice, Phase
 from operators.base import Operator, StateRequest
 from operators.context import SequenceContext
 from operators.hybrid_head.state import HybridHeadState
-from operators.initialization import draw_reading, draw_writing
 from operators.mamba1.layer import Mamba1
 from operators.mamba1.mixer import Mamba1Mixer
 from operators.mamba1.state import Mamba1State
@@ -23,11 +22,12 @@ from operators.mamba2.layer import Mamba2
 from operators.mamba2.mixer import Mamba2Mixer
 from operators.mamba2.state import Mamba2State
 from operators.norms import RMSNorm
+from operators.projected import ProjectedOperator
 from search_spaces.specs import HybridHeadSpec, Mamba1Spec
 
 
 @final
-class HybridHead(Operator[HybridHeadState]):
+class HybridHead(ProjectedOperator[HybridHeadState]):
     """Attention and a state space in parallel on one input."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("sdpa", "mamba_ssm", "fla", "chunked", "reference")
@@ -52,17 +52,16 @@ class HybridHead(Operator[HybridHeadState]):
         self.qkv_bias = nn.Parameter(torch.empty(self.widths[0])) if spec.attention.bias else None
         self.output = nn.Linear(inner, hidden_size, bias=False)
 
-    def forward(self, x_BTD: Tensor, *, state: HybridHeadState | None = None, context: SequenceContext) -> Tensor:
-        """Return the outputs for a chunk."""
-        qkv_BTC, ssm_BTC = self._project(x_BTD)
+    def mix(self, streams_BTC: Tensor, *, state: HybridHeadState | None, context: SequenceContext) -> Tensor:
+        """Return the mean of both branches for a chunk."""
+        qkv_BTC, ssm_BTC = self._split(streams_BTC)
         attended_BTI = self.heads(qkv_BTC, state=None if state is None else state.cache, context=context)
         scanned_BTI = self.mixer(ssm_BTC, state=None if state is None else state.ssm, context=context)
         return self._combine(attended_BTI, scanned_BTI)
 
-    @torch.no_grad()
-    def step(self, x_BD: Tensor, state: HybridHeadState) -> Tensor:
-        """Return the output for one token."""
-        qkv_BC, ssm_BC = self._project(x_BD)
+    def mix_step(self, streams_BC: Tensor, state: HybridHeadState) -> Tensor:
+        """Return the mean of both branches for one token."""
+        qkv_BC, ssm_BC = self._split(streams_BC)
         attended_BI = self.heads.step(qkv_BC, state.cache)
         match self.mixer, state.ssm:
             case Mamba1Mixer() as mamba1, Mamba1State() as memory1:
@@ -82,35 +81,25 @@ class HybridHead(Operator[HybridHeadState]):
         branches = (branch.backends.at(phase, x) for branch in (self.heads, self.mixer))
         return "+".join(dict.fromkeys(branches))
 
-    def reads_residual(self) -> tuple[Tensor, ...]:
-        """Return the joint projection to both branches."""
-        return (self.in_projection.weight,)
-
-    def writes_residual(self) -> tuple[Tensor, ...]:
-        """Return the output projection."""
-        return (self.output.weight,)
-
     def inner_matrices(self) -> tuple[Tensor, ...]:
         """Return those of the state space."""
         return self.mixer.inner_matrices()
 
-    def initialize(self, *, generator: torch.Generator, depth: int) -> None:
-        """Draw every parameter."""
-        draw_reading(self.in_projection, generator=generator)
+    def initialize_inner(self, *, generator: torch.Generator) -> None:
+        """Draw what the state space holds; biases start at zero."""
         if self.qkv_bias is not None:
             nn.init.zeros_(self.qkv_bias)
         self.mixer.initialize(generator=generator)
-        draw_writing(self.output, generator=generator, depth=depth)
 
     def _within(self, branch: type[Operator[Any]]) -> BackendChoice:
         """Return the choice of one branch: the backend asked for where the branch has it, else `auto`."""
         requested = self.backends.requested
         return branch.choose(requested if requested in branch.offered_backends() else AUTO)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        qkv, ssm = torch.split(self.in_projection(x), self.widths, dim=-1)
+    def _split(self, streams: Tensor) -> tuple[Tensor, Tensor]:
+        qkv, ssm = torch.split(streams, self.widths, dim=-1)
         return (qkv if self.qkv_bias is None else qkv + self.qkv_bias), ssm
 
     def _combine(self, attended: Tensor, scanned: Tensor) -> Tensor:
-        y: Tensor = self.output((self.attention_norm(attended) + self.ssm_norm(scanned)) / 2)
-        return y
+        mean: Tensor = (self.attention_norm(attended) + self.ssm_norm(scanned)) / 2
+        return mean

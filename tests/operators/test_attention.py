@@ -323,7 +323,7 @@ def test_frequencies_kept_for_steps_follow_the_weights_to_another_device() -> No
     state = operator.new_state(batch_size=1, max_tokens=3, device="cpu", dtype=torch.float32)
     with torch.inference_mode():
         operator.step(torch.zeros(1, 24), state)
-    assert set(operator.state_dict()) == {"qkv.weight", "output.weight"}
+    assert set(operator.state_dict()) == {"in_projection.weight", "output.weight"}
     operator = operator.to("meta")
     state = operator.new_state(batch_size=1, max_tokens=3, device="meta", dtype=torch.float32)
     assert operator.step(torch.zeros(1, 24, device="meta"), state).device.type == "meta"

@@ -31,6 +31,12 @@ print(len(compiled.asm["cubin"]))
 STATES = {"carried_ptr": "*fp32", "unfinished_ptr": "*fp32", "counters_ptr": "*i32"}
 FLOATS = {"scale": "fp32", "unit_eps": "fp32", "norm_eps": "fp32"}
 DELTA = {"J": 3, "KEYS": 128, "BLOCK": 16, "VALUES": 128}
+PROJECTION = {"NORMED": True, "BIASED": True, "RESIDUAL": True, "ACTIVATION": "none"}
+GATE = {"NORMED": True, "BIASED": False, "RESIDUAL": False, "ACTIVATION": "swiglu"}
+FEW = {"B": 2, "ROWS": 4, "COLUMNS": 2048}
+MANY = {"ROWS": 16, "TOKENS": 16, "WARPS": 4, "COLUMNS": 128, "INTERPRETED": False}
+CACHE = {"position_ptr": "*i64", "frequency_ptr": "*fp32", "scale": "fp32"}
+ATTENTION = {"KEYS": 128, "VALUES": 128, "BLOCK": 64, "SPLITS": 64, "CHUNK": 32, "STAGES": 3}
 
 KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
     "DeltaNet": (
@@ -45,6 +51,24 @@ KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
         STATES | FLOATS,
         DELTA | {"TWICE_BETA": True, "DECAYS": True, "GATED": True},
     ),
+    "attention, a ring, grouped queries": (
+        "operators.attention.kernels",
+        "_attention_step",
+        STATES | FLOATS | CACHE,
+        ATTENTION
+        | {"ROWS": 16, "HEADS": 4, "HALF": 64, "DOTS": True, "DTYPE": "bfloat16"}
+        | {"NORMED": True, "OWN": True, "WINDOWED": True, "WRAPS": True},
+    ),
+    "attention, another's cache, one query head": (
+        "operators.attention.kernels",
+        "_attention_step",
+        STATES | FLOATS | CACHE,
+        ATTENTION
+        | {"ROWS": 1, "HEADS": 1, "HALF": 0, "DOTS": False, "DTYPE": "float32"}
+        | {"NORMED": False, "OWN": False, "WINDOWED": False, "WRAPS": False}
+        # What Triton makes of arguments that are one.
+        | {"G": 1, "R": 1, "M": 1},
+    ),
     "weight normalization": (
         "operators.weight_norm_kernels",
         "_normalize",
@@ -56,6 +80,26 @@ KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
         "_mamba2_step",
         STATES | FLOATS,
         {"J": 3, "BLOCK": 16, "STATES": 128, "NORM": 1024},
+    ),
+    "projection of few tokens": (
+        "operators.projection_kernels",
+        "_few_tokens",
+        {"eps": "fp32"},
+        PROJECTION | FEW,
+    ),
+    "projection of many tokens": (
+        "operators.projection_kernels",
+        "_many_tokens",
+        {"eps": "fp32"},
+        PROJECTION | MANY,
+    ),
+    "gate of few tokens": ("operators.projection_kernels", "_few_tokens", {"eps": "fp32"}, GATE | FEW),
+    "gate of many tokens": ("operators.projection_kernels", "_many_tokens", {"eps": "fp32"}, GATE | MANY),
+    "GELU of few tokens": (
+        "operators.projection_kernels",
+        "_few_tokens",
+        {"eps": "fp32"},
+        GATE | FEW | {"ACTIVATION": "gelu"},
     ),
 }
 

@@ -67,9 +67,12 @@ class Foreign:
 
 def attention_made_of(theirs: Any, *, norms: bool = False, bias: bool = False) -> dict[str, list[Tensor]]:
     projections = (theirs.q_proj, theirs.k_proj, theirs.v_proj)
-    made_of = {"qkv.weight": [linear.weight for linear in projections], "output.weight": [theirs.o_proj.weight]}
+    made_of = {
+        "in_projection.weight": [linear.weight for linear in projections],
+        "output.weight": [theirs.o_proj.weight],
+    }
     if bias:
-        made_of["qkv.bias"] = [linear.bias for linear in projections]
+        made_of["in_projection.bias"] = [linear.bias for linear in projections]
     if norms:
         made_of |= {f"heads.{name}.weight": [getattr(theirs, name).weight] for name in ("q_norm", "k_norm")}
     return made_of
@@ -354,16 +357,19 @@ def ffn(activation: Activation) -> tuple[OperatorSpec, Foreign]:
     match activation:
         case "swiglu":
             theirs = LlamaMLP(LlamaConfig(**heads, **sizes))
-            made_of = {"up.weight": [theirs.gate_proj.weight, theirs.up_proj.weight]}
-            made_of["down.weight"] = [theirs.down_proj.weight]
+            made_of = {"in_projection.weight": [theirs.gate_proj.weight, theirs.up_proj.weight]}
+            made_of["output.weight"] = [theirs.down_proj.weight]
         case "relu2":
             theirs = NemotronHMLP(NemotronHConfig(layers_block_type=["mlp"], mlp_hidden_act="relu2", **sizes))
-            made_of = {"up.weight": [theirs.up_proj.weight], "down.weight": [theirs.down_proj.weight]}
+            made_of = {"in_projection.weight": [theirs.up_proj.weight], "output.weight": [theirs.down_proj.weight]}
         case "gelu":
             theirs = GPTNeoXMLP(GPTNeoXConfig(hidden_act="gelu", **heads, **sizes))
             nn.init.zeros_(theirs.dense_h_to_4h.bias)
             nn.init.zeros_(theirs.dense_4h_to_h.bias)
-            made_of = {"up.weight": [theirs.dense_h_to_4h.weight], "down.weight": [theirs.dense_4h_to_h.weight]}
+            made_of = {
+                "in_projection.weight": [theirs.dense_h_to_4h.weight],
+                "output.weight": [theirs.dense_4h_to_h.weight],
+            }
     return spec, Foreign(module=theirs, run=theirs, made_of=made_of)
 
 

@@ -106,8 +106,8 @@ def is_qwen(rest: list[str]) -> bool:
 
 def qwen_layer(mine: dict[str, Tensor], index: int, rest: str) -> Tensor:
     attention, ffn = f"layers.{2 * index}", f"layers.{2 * index + 1}"
-    q, k, v = mine[f"{attention}.operator.qkv.weight"].split([96, 48, 48])
-    gate, up = mine[f"{ffn}.operator.up.weight"].chunk(2)
+    q, k, v = mine[f"{attention}.operator.in_projection.weight"].split([96, 48, 48])
+    gate, up = mine[f"{ffn}.operator.in_projection.weight"].chunk(2)
     return {
         "self_attn.q_proj.weight": q,
         "self_attn.k_proj.weight": k,
@@ -117,7 +117,7 @@ def qwen_layer(mine: dict[str, Tensor], index: int, rest: str) -> Tensor:
         "self_attn.k_norm.weight": mine[f"{attention}.operator.heads.k_norm.weight"],
         "mlp.gate_proj.weight": gate,
         "mlp.up_proj.weight": up,
-        "mlp.down_proj.weight": mine[f"{ffn}.operator.down.weight"],
+        "mlp.down_proj.weight": mine[f"{ffn}.operator.output.weight"],
         "input_layernorm.weight": mine[f"{attention}.norm.weight"],
         "post_attention_layernorm.weight": mine[f"{ffn}.norm.weight"],
     }[rest]
@@ -129,7 +129,7 @@ def nemotron_layer(mine: dict[str, Tensor], index: str, rest: list[str]) -> Tens
     prefix = f"layers.{index}.operator"
     theirs = ".".join(rest[1:])
     if theirs in ("q_proj.weight", "k_proj.weight", "v_proj.weight"):
-        parts = mine[f"{prefix}.qkv.weight"].split([60, 20, 20])
+        parts = mine[f"{prefix}.in_projection.weight"].split([60, 20, 20])
         return parts["qkv".index(theirs[0])]
     return mine[
         f"{prefix}."
@@ -143,7 +143,7 @@ def nemotron_layer(mine: dict[str, Tensor], index: str, rest: list[str]) -> Tens
             "norm.weight": "mixer.norm.weight",
             "out_proj.weight": "output.weight",
             "o_proj.weight": "output.weight",
-            "up_proj.weight": "up.weight",
-            "down_proj.weight": "down.weight",
+            "up_proj.weight": "in_projection.weight",
+            "down_proj.weight": "output.weight",
         }[theirs]
     ]
