@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from latency.workload import Workload
 from nas.errors import ConfigError
 from nas.evolution.registry import strategy_settings
+from nas.memory_bound import MemoryBound
 from nas.yaml_lines import key_lines
 from proxies.settings import TrainingSettings
 from search_spaces.errors import near_miss
@@ -29,7 +30,12 @@ CHEAP_OBJECTIVE: Final = "latency_ms"
 MAY_CHANGE: Final = ("budget", "resources")
 """Sections that may change on resume."""
 
-BOUNDABLE: Final = (CHEAP_OBJECTIVE, "num_parameters", EXPENSIVE_OBJECTIVE)
+MEMORY: Final = "memory"
+"""The constraint that is a line of words; candidates are priced with it as `memory_gib`."""
+
+MEMORY_GIB: Final = "memory_gib"
+
+BOUNDABLE: Final = (CHEAP_OBJECTIVE, "num_parameters", MEMORY, EXPENSIVE_OBJECTIVE)
 """What `constraints` may bound."""
 
 
@@ -132,17 +138,21 @@ class SearchConfig(_Section):
     latency: LatencyConfig
     proxy: ProxyConfig = ProxyConfig()
     strategy: StrategyConfig = StrategyConfig()
-    constraints: dict[str, float] = {}
-    """Upper bounds, such as `latency_ms: 14450`."""
+    constraints: dict[str, float | str] = {}
+    """Upper bounds, such as `latency_ms: 14450`, or `memory: 128k tokens within 22 GiB in bf16`."""
 
     budget: BudgetConfig
     resources: ResourcesConfig = ResourcesConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchConfig":
-        for name in self.constraints:
+        for name, bound in self.constraints.items():
             if name not in BOUNDABLE:
                 raise ConfigError(f"constraints cannot bound {name!r}.{near_miss(name, BOUNDABLE)}")
+            if name == MEMORY:
+                MemoryBound.parse(str(bound))
+            elif isinstance(bound, str):
+                raise ConfigError(f"constraints.{name} must be a number; got {bound!r}.")
         if self.strategy.name == "aging" and CHEAP_OBJECTIVE not in self.constraints:
             raise ConfigError(
                 "The strategy 'aging' searches under one latency budget; got no constraints.latency_ms. "
@@ -150,6 +160,19 @@ class SearchConfig(_Section):
             )
         self.load_space()
         return self
+
+    @property
+    def memory_bound(self) -> MemoryBound | None:
+        """What must fit into how much memory, if `constraints` say."""
+        line = self.constraints.get(MEMORY)
+        return None if line is None else MemoryBound.parse(str(line))
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The constraints as upper bounds by name of what candidates are priced with."""
+        numbers = {name: float(bound) for name, bound in self.constraints.items() if name != MEMORY}
+        memory = self.memory_bound
+        return numbers if memory is None else numbers | {MEMORY_GIB: memory.gib}
 
     def load_space(self) -> AnySpace:
         """Return the space asked for.

@@ -89,7 +89,7 @@ class Run:
             comparison=comparison,
             planned_evaluations=self.config.budget.evaluations,
             state=self.state,
-            limits=dict(self.config.constraints),
+            limits=self.config.bounds,
             caveats=() if self.table().validation(self.config.latency.workload) else (_NOT_VALIDATED,),
         )
 

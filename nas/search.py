@@ -185,13 +185,13 @@ def _search(
 ) -> None:
     config, space = prepared.config, prepared.space
     table = _table(directory, prepared, observer=observer)
-    pricing = Pricing(space, workload=config.latency.workload, table=table)
+    pricing = Pricing(space, workload=config.latency.workload, table=table, memory=config.memory_bound)
     problem: Problem[Any] = Problem(
         space=space,
         expensive=(EXPENSIVE_OBJECTIVE,),
         cheap=pricing,
         cheap_objectives=(CHEAP_OBJECTIVE,),
-        constraints=dict(config.constraints),
+        constraints=config.bounds,
         initial=prepared.initial,
     )
     # Before a cluster is started for it.

@@ -90,18 +90,38 @@ def state_bytes(architecture: Architecture, *, batch_size: int, context_tokens: 
     Caches and convolution histories have the model's dtype; recurrent states are float32. A windowed operator keeps its
     window and the meta tokens; one that shares keys and values keeps none, but its source keeps what it needs.
     """
-    meta = architecture.num_meta_tokens
+    caches = kv_cache_bytes(architecture, batch_size=batch_size, context_tokens=context_tokens, dtype_bytes=dtype_bytes)
+    return caches + recurrent_state_bytes(architecture, batch_size=batch_size, dtype_bytes=dtype_bytes)
+
+
+def kv_cache_bytes(architecture: Architecture, *, batch_size: int, context_tokens: int, dtype_bytes: int) -> int:
+    """Return the part of a state that holds keys and values."""
+    numbers = sum(
+        _own_kv_width(attention, False) * cache_slots(architecture, index, context_tokens=context_tokens)
+        for index, spec in enumerate(architecture.operators)
+        if (attention := _attention(spec)) is not None
+    )
+    return batch_size * numbers * dtype_bytes
+
+
+def recurrent_state_bytes(architecture: Architecture, *, batch_size: int, dtype_bytes: int) -> int:
+    """Return the part of a state that has one size for any number of tokens."""
     total = 0
-    for index, spec in enumerate(architecture.operators):
-        window = _cache_window(architecture, index)
-        slots = meta + (context_tokens if window is None else min(context_tokens, window))
+    for spec in architecture.operators:
         if isinstance(spec, FlaSpec):
             from operators.fla.cost import fla_state_bytes
 
             total += fla_state_bytes(spec, hidden_size=architecture.hidden_size, dtype_bytes=dtype_bytes)
             continue
-        total += _state_bytes(spec, slots=slots, dtype_bytes=dtype_bytes)
+        total += _recurrent_bytes(spec, dtype_bytes=dtype_bytes)
     return batch_size * total
+
+
+def cache_slots(architecture: Architecture, index: int, *, context_tokens: int) -> int:
+    """Return the tokens a sequence, meta tokens included, that the cache an operator reads has room for."""
+    source = kv_source(architecture.operators[index])
+    window = _cache_window(architecture, index if source is None else source)
+    return architecture.num_meta_tokens + (context_tokens if window is None else min(context_tokens, window))
 
 
 def _reading(spec: OwnSpec, is_kv_shared: bool) -> int:
@@ -189,18 +209,14 @@ def _inner_flops(spec: OwnSpec, *, context_tokens: int, num_meta_tokens: int) ->
             return 0
 
 
-def _state_bytes(spec: OwnSpec, *, slots: int, dtype_bytes: int) -> int:
+def _recurrent_bytes(spec: OwnSpec, *, dtype_bytes: int) -> int:
     match spec:
-        case AttentionSpec():
-            return _own_kv_width(spec, False) * slots * dtype_bytes
         case Mamba1Spec() | Mamba2Spec() | DeltaNetSpec() | GatedDeltaNetSpec():
             history = _conv_channels(spec) * (spec.conv_width - 1) * dtype_bytes
             return history + _recurrent_numbers(spec) * RECURRENT_STATE_BYTES
         case HybridHeadSpec():
-            return sum(
-                _state_bytes(branch, slots=slots, dtype_bytes=dtype_bytes) for branch in (spec.attention, spec.ssm)
-            )
-        case FFNSpec():
+            return _recurrent_bytes(spec.ssm, dtype_bytes=dtype_bytes)
+        case AttentionSpec() | FFNSpec():
             return 0
 
 

@@ -14,10 +14,13 @@ def frontier_table(run: Run) -> str:
     if not frontier:
         return "No candidate has finished."
     measured_ms = run.measured_ms()
+    # Only a search that bounds memory knows it.
+    memory = ["memory GiB"] if "memory_gib" in run.config.bounds else []
+    heads = ["trial", "latency ms", "measured ms", "perplexity", "bits/byte", "parameters", *memory, "width"]
     return text_table(
-        ["trial", "latency ms", "measured ms", "perplexity", "bits/byte", "parameters", "width", "operators"],
+        [*heads, "operators"],
         [_cells(record, measured_ms.get(record.candidate.fingerprint)) for record in frontier],
-        right=[True] * 7 + [False],
+        right=[True] * len(heads) + [False],
     )
 
 
@@ -30,6 +33,7 @@ def _cells(record: Record[Any], measured_ms: float | None) -> list[str]:
         f"{record.objectives['perplexity']:.3f}",
         f"{record.details['bits_per_byte']:.3f}",
         f"{record.objectives['num_parameters']:,.0f}",
+        *([f"{record.objectives['memory_gib']:.3f}"] if "memory_gib" in record.objectives else []),
         str(target.hidden_size),
         target.pattern,
     ]

@@ -95,6 +95,8 @@ def test_several_errors_are_told_at_once():
         ("strategy: {name: random, population_size: 3}\n", "no setting 'population_size'. It takes none."),
         ("strategy: {name: aging}\n", "got no constraints.latency_ms"),
         ("constraints: {latency: 3}\n", "constraints cannot bound 'latency'. Did you mean 'latency_ms'?"),
+        ("constraints: {latency_ms: fast}\n", "constraints.latency_ms must be a number; got 'fast'"),
+        ("constraints: {memory: 22}\n", "constraints.memory must read 'N tokens within X GiB in bf16'"),
         ("resources: {cpus_per_candidate: 0}\n", "resources.cpus_per_candidate"),
         ("proxy: {training: {learning_rate: -1}}\n", "learning_rate must be a positive number; got -1"),
         ("proxy: {training: {step: 1}}\n", "Did you mean 'steps'?"),
@@ -116,6 +118,15 @@ def test_overrides_are_yaml_and_checked_like_the_file():
         read(MINIMAL, "budget")
     with pytest.raises(ConfigError, match="'name' holds a value, not a section"):
         read(MINIMAL, "name.first=7")
+
+
+def test_a_line_bounds_memory_beside_the_numbers():
+    config = read(MINIMAL, "constraints={latency_ms: 3, memory: 128k tokens within 22 GiB in bf16}")
+    assert config.bounds == {"latency_ms": 3.0, "memory_gib": 22.0}
+    assert config.memory_bound.max_tokens == 131_072
+    assert read(config.to_yaml()) == config
+    assert read(MINIMAL).bounds == {}
+    assert read(MINIMAL).memory_bound is None
 
 
 def test_on_resume_only_budget_and_resources_may_change():
