@@ -5,6 +5,7 @@ import pytest
 from search_spaces import (
     AttentionSpec,
     DeltaNetSpec,
+    DepthWidthSpace,
     Dimensions,
     HybridHeadSpec,
     Mamba2Spec,
@@ -93,5 +94,6 @@ def test_a_window_without_sliding_window_attention_is_refused() -> None:
     window = rules.operator("w", hidden_size=64)
     assert isinstance(window, AttentionSpec)
     assert window.window == 64
+    DepthWidthSpace(depths=(1,), hidden_sizes=(64,), vocab_size=8, block="w f", dimensions=rules)
     with pytest.raises(SpecError, match="window=64 needs sliding-window attention, letter 'w'; got the letters m2, f"):
-        architecture_from_pattern("m2 f m2 f", hidden_size=64, vocab_size=8, dimensions=rules)
+        DepthWidthSpace(depths=(1,), hidden_sizes=(64,), vocab_size=8, block="m2 f m2 f", dimensions=rules)
