@@ -14,13 +14,14 @@ from typing import Final
 from benchmarks.document import versions
 
 BENCHMARKS: Final = {
-    "cpu": ("operators", "weight_norm", "latency_prediction", "demo"),
+    "cpu": ("operators", "weight_norm", "training_memory", "latency_prediction", "demo"),
     "cuda": (
         "operators",
         "projections",
         "decode_steps",
         "decode_attention",
         "weight_norm",
+        "training_memory",
         "backends --mixer d",
         "backends --mixer gd",
         "backends --mixer m2",
