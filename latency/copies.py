@@ -89,11 +89,7 @@ class OperatorCopy:
         self.reset_prefill(tokens, num_meta_tokens=num_meta_tokens)
 
     def step(self, x_BD: Tensor, *, context_tokens: int, num_meta_tokens: int = 0) -> Tensor:
-        """Return the output for one token behind `context_tokens` others.
-
-        On a CPU `rewind` comes before every repetition; on a GPU a full cache overwrites its oldest token, so that
-        every repetition does the same work.
-        """
+        """Return the output for one token behind `context_tokens` others; there is room for it once, until `rewind`."""
         return self.module.step(x_BD, self._states[(context_tokens, num_meta_tokens)])
 
     def rewind(self, context_tokens: int, *, num_meta_tokens: int = 0) -> None:
@@ -107,6 +103,12 @@ class OperatorCopy:
         prompt = self._prompts[(x_BTD.shape[1], num_meta_tokens)]
         y_BTD: Tensor = self.module(x_BTD, state=prompt.state, context=prompt.context.at(0))
         return y_BTD
+
+    def rewind_prefill(self, tokens: int, *, num_meta_tokens: int = 0) -> None:
+        """Let the state hold the meta tokens only, as far as counters say; what they hold costs no time."""
+        for tensor in self._prompts[(tokens, num_meta_tokens)].state.tensors():
+            if not tensor.is_floating_point():
+                tensor.fill_(num_meta_tokens)
 
     def reset_prefill(self, tokens: int, *, num_meta_tokens: int = 0) -> None:
         """Empty the state a prompt filled, but for the meta tokens."""

@@ -226,6 +226,7 @@ class _Mix:
                 start=self._stream(),
                 repeats=STEPS_PER_SAMPLE,
                 warmups=WARMUP_STEPS,
+                prepare=[calls.rewind],
                 share=OVERHEAD_SHARE,
             )
             for keys, calls in fixed

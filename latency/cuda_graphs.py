@@ -1,4 +1,7 @@
-"""Time operators on a GPU inside CUDA graphs: the slope between k and 2k copies that run on each other's output.
+"""Time operators on a GPU as the decoder runs them: the slope between k and 2k copies that run on each other's output.
+
+Steps run inside CUDA graphs and prompts do not, since the decoder does so. Every repetition finds the states as they
+were: they are rewound between them, off the clock.
 
 The slope leaves out the launch of the graph, which a model pays once a step and not once an operator. Every copy has
 weights and states of its own, enough of them to exceed the L2 cache several times; a single operator in a loop would
@@ -9,13 +12,14 @@ so in its row. This is not how a CPU is timed: see `cpu_mix.py`.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from latency.copies import TORCH_DTYPES, OperatorCopy, prefill_of, step_of
-from latency.fixed import FixedCalls, FixedParts
+from latency.fixed import MOST_STEPS, FixedCalls, FixedParts
 from latency.plan import MeasurementRequest
 from latency.rows import OVERHEAD, operator_key
 from latency.samples import Samples, describe_failure
@@ -54,19 +58,28 @@ def _operator_rows(requests: Sequence[MeasurementRequest], *, device: str, secon
     try:
         copies = _enough_copies(requests, device=device)
     except Exception as error:
+        failure = describe_failure(error)
+    else:
+        failure = ""
         for request in requests:
-            yield Samples(key=request.key, failure=describe_failure(error))
-        return
-    for request in requests:
-        try:
-            calls = _chain(request, copies, device=device)
-            samples_us, suffix = _slope_us(calls, seconds=seconds_per_row)
-        except Exception as error:
-            yield Samples(key=request.key, failure=describe_failure(error))
-        else:
-            yield Samples(
-                key=request.key, microseconds=tuple(samples_us), backend=copies[0].backend(request.phase) + suffix
-            )
+            yield _operator_row(request, copies, device=device, seconds=seconds_per_row)
+    if failure and len(requests) == 1:
+        yield Samples(key=requests[0].key, failure=failure)
+    elif failure:
+        # What is too large for all contexts at once may fit one by one.
+        for request in requests:
+            torch.cuda.empty_cache()
+            yield from _operator_rows([request], device=device, seconds_per_row=seconds_per_row)
+
+
+def _operator_row(
+    request: MeasurementRequest, copies: Sequence[OperatorCopy], *, device: str, seconds: float
+) -> Samples:
+    try:
+        samples_us, suffix = _slope_us(_chain(request, copies, device=device), seconds=seconds)
+    except Exception as error:
+        return Samples(key=request.key, failure=describe_failure(error))
+    return Samples(key=request.key, microseconds=tuple(samples_us), backend=copies[0].backend(request.phase) + suffix)
 
 
 def _enough_copies(requests: Sequence[MeasurementRequest], *, device: str) -> list[OperatorCopy]:
@@ -96,17 +109,38 @@ def _prepared_copy(requests: Sequence[MeasurementRequest], *, device: str) -> Op
     return copy
 
 
-def _chain(request: MeasurementRequest, copies: Sequence[OperatorCopy], *, device: str) -> list[Run]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chain:
+    """Calls that run one after another, and how they run in a model."""
+
+    calls: Sequence[Run]
+
+    rewind: Run
+    """Undoes what the calls did to states, off the clock, before they run again."""
+
+    is_captured: bool
+    """Whether the decoder runs them in a CUDA graph: its steps, but not its reading of a prompt."""
+
+
+def _chain(request: MeasurementRequest, copies: Sequence[OperatorCopy], *, device: str) -> _Chain:
     """Return one call a copy; each takes what the one before it left in a buffer that all share."""
-    tokens = () if request.phase == "decode" else (request.context_tokens,)
+    is_step = request.phase == "decode"
+    tokens = () if is_step else (request.context_tokens,)
     shape = (request.batch_size, *tokens, request.hidden_size)
     stream = [torch.randn(shape, device=device, dtype=TORCH_DTYPES[request.dtype])]
 
     def advance(call: Callable[[Tensor], Tensor]) -> None:
         stream[0] = call(stream[0])
 
-    call_of = step_of if request.phase == "decode" else prefill_of
-    return [partial(advance, call_of(copy, request)) for copy in copies]
+    def rewind() -> None:
+        for copy in copies:
+            (copy.rewind if is_step else copy.rewind_prefill)(
+                request.context_tokens, num_meta_tokens=request.num_meta_tokens
+            )
+
+    call_of = step_of if is_step else prefill_of
+    calls = [partial(advance, call_of(copy, request)) for copy in copies]
+    return _Chain(calls=calls, rewind=rewind, is_captured=is_step)
 
 
 def _fixed_rows(requests: Sequence[MeasurementRequest], *, device: str, seconds_per_row: float) -> Iterator[Samples]:
@@ -124,60 +158,76 @@ def _fixed_rows(requests: Sequence[MeasurementRequest], *, device: str, seconds_
             yield Samples(key=request.key, failure=describe_failure(error))
         return
     for request in requests:
-        calls = fixed.step() if request.phase == "decode" else fixed.prefill(request.context_tokens)
+        is_step = request.phase == "decode"
         try:
-            samples_us, suffix = _fixed_us(request.part, calls, seconds=seconds_per_row)
+            calls = fixed.step() if is_step else fixed.prefill(request.context_tokens)
+            samples_us, suffix = _fixed_us(request.part, calls, is_step=is_step, seconds=seconds_per_row)
         except Exception as error:
             yield Samples(key=request.key, failure=describe_failure(error))
         else:
             yield Samples(key=request.key, microseconds=tuple(samples_us), backend=fixed.backend + suffix)
 
 
-def _fixed_us(part: str, calls: FixedCalls, *, seconds: float) -> tuple[list[float], str]:
-    """Return samples of a fixed part; overhead is what launching a step takes beyond what runs in it."""
+def _fixed_us(part: str, calls: FixedCalls, *, is_step: bool, seconds: float) -> tuple[list[float], str]:
+    """Return samples of a fixed part; overhead is what a step of the decoder takes beyond its pieces."""
+    subject = calls.pieces if part == OVERHEAD else calls.parts[part]
+    chain = _Chain(calls=[subject] * 4, rewind=calls.rewind, is_captured=is_step)
+    pieces_us, suffix = _slope_us(chain, seconds=seconds)
     if part != OVERHEAD:
-        return _slope_us([calls.parts[part]] * 4, seconds=seconds)
-    (one, two), suffix = _paired_us([calls.pieces] * 2, seconds=seconds)
-    return [max(0.0, 2 * short - long) for short, long in zip(one, two, strict=True)], suffix
+        return pieces_us, suffix
+    wholes_us = []
+    for _ in pieces_us:
+        calls.rewind()
+        wholes_us.append(_elapsed_us(partial(_repeat, calls.whole, MOST_STEPS)) / MOST_STEPS)
+    return [max(0.0, whole - pieces) for whole, pieces in zip(wholes_us, pieces_us, strict=True)], suffix
 
 
-def _slope_us(calls: Sequence[Run], *, seconds: float) -> tuple[list[float], str]:
-    (short, long), suffix = _paired_us(calls, seconds=seconds)
-    half = len(calls) // 2
-    return [(all_us - half_us) / half for half_us, all_us in zip(short, long, strict=True)], suffix
+def _slope_us(chain: _Chain, *, seconds: float) -> tuple[list[float], str]:
+    """Return samples of one call's time, from half of the calls and all of them in turn, and a backend's suffix."""
+    half = len(chain.calls) // 2
+    replays, suffix = _replays(chain, counts=(half, len(chain.calls)))
+    samples_us: list[float] = []
+    deadline = time.perf_counter() + seconds
+    while len(samples_us) <= LEAST_SAMPLES or time.perf_counter() < deadline:
+        times_us = []
+        for replay in replays:
+            chain.rewind()
+            times_us.append(_elapsed_us(replay))
+        short_us, long_us = times_us
+        samples_us.append((long_us - short_us) / (len(chain.calls) - half))
+    # The first is not kept: it loads the graph.
+    return samples_us[1:], suffix
 
 
-def _paired_us(calls: Sequence[Run], *, seconds: float) -> tuple[tuple[list[float], list[float]], str]:
-    """Return times of the first half of the calls and of all of them, taken in turn, and what to add to the backend."""
-
-    def run(count: int) -> None:
-        for call in calls[:count]:
-            call()
-
-    counts = (len(calls) // 2, len(calls))
+def _replays(chain: _Chain, *, counts: tuple[int, int]) -> tuple[list[Run], str]:
+    """Return runs of so many calls, captured where the decoder does so and it can be done."""
+    runs = [partial(_run, chain.calls[:count]) for count in counts]
     # Capture wants a side stream that has run everything once.
     side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(WARMUP_RUNS):
-            run(len(calls))
+            chain.rewind()
+            runs[-1]()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
-    suffix = ""
-    replays: list[Run]
+    if not chain.is_captured:
+        return list(runs), ""
     try:
-        replays = [_captured(partial(run, count)) for count in counts]
+        return [_captured(run) for run in runs], ""
     except RuntimeError:
         torch.cuda.synchronize()
-        replays, suffix = [partial(run, count) for count in counts], NO_GRAPH
-    for replay in replays:
-        _elapsed_us(replay)
-    times: tuple[list[float], list[float]] = ([], [])
-    deadline = time.perf_counter() + seconds
-    while len(times[0]) < LEAST_SAMPLES or time.perf_counter() < deadline:
-        for replay, found in zip(replays, times, strict=True):
-            found.append(_elapsed_us(replay))
-    return times, suffix
+        return list(runs), NO_GRAPH
+
+
+def _run(calls: Sequence[Run]) -> None:
+    for call in calls:
+        call()
+
+
+def _repeat(call: Run, times: int) -> None:
+    for _ in range(times):
+        call()
 
 
 def _captured(run: Run) -> Run:

@@ -115,7 +115,9 @@ def requests_for_architecture(architecture: Architecture, *, workload: Workload)
 
 
 def missing(requests: Iterable[MeasurementRequest], table: "LatencyTable | None") -> list[MeasurementRequest]:
-    """Return the requests the table holds no time for; one that failed before is asked again."""
+    """Return the requests the table holds no time for; one that failed before, or with older kernels, is asked again."""
     if table is None:
         return list(requests)
-    return [request for request in requests if (row := table.get(request.key)) is None or row.failure]
+    return [
+        request for request in requests if (row := table.get(request.key)) is None or row.failure or row.is_outdated
+    ]

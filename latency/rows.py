@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import Final
 
 from latency.workload import Phase
+from operators.kernel_revision import revision_of
 from search_spaces.specs import AttentionSpec, HybridHeadSpec, OperatorSpec, spec_to_dict
 
 OPERATOR_PART: Final = "operator"
 OVERHEAD: Final = "overhead"
-FIXED_PARTS: Final = ("embedding", "final_norm", "head", "sampling", OVERHEAD)
-"""What every step of a model costs besides its operators; `overhead` is what remains: the loop, or a graph's launch."""
+FIXED_PARTS: Final = ("embedding", "head", "sampling", OVERHEAD)
+"""What every step of a model costs besides its operators. The final norm belongs to the head, as it is part of the same
+launch on a GPU; `overhead` is what remains: the decoder's bookkeeping, the loop, or a graph's launch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,15 @@ class LatencyRow:
     """The implementation that ran."""
 
     kernel_revision: str = ""
-    """Revision of that implementation's kernels; empty where it has none."""
+    """Revision of our kernels in it; empty where it has none."""
 
     failure: str = ""
     """Why there is no time (the times are NaN then); empty for a measured row."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it was measured with other kernels of ours than those here."""
+        return self.kernel_revision != revision_of(self.backend)
 
     def describe(self) -> str:
         """Return short words for what was timed."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from latency.rows import LatencyRow, RowKey
+from operators.kernel_revision import revision_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,6 @@ class Samples:
     key: RowKey
     microseconds: tuple[float, ...] = ()
     backend: str = ""
-    kernel_revision: str = ""
     failure: str = ""
     """Why there are no samples."""
 
@@ -34,7 +34,7 @@ class Samples:
             p80_us=p80_us,
             samples=len(self.microseconds),
             backend=self.backend,
-            kernel_revision=self.kernel_revision,
+            kernel_revision=revision_of(self.backend),
             failure=self.failure,
         )
 

@@ -27,8 +27,8 @@ VALUE_COLUMNS = tuple(name for name in LatencyRow.__dataclass_fields__ if name !
 class LatencyTable:
     """Rows by key, with the fingerprint of the device that gave them. Adding a row replaces the one of the same key."""
 
-    SCHEMA_VERSION: ClassVar[int] = 2
-    """2 added the number of meta tokens; a table of version 1 is read as one without."""
+    SCHEMA_VERSION: ClassVar[int] = 3
+    """3 counts the final norm as part of the head; tables of before are to be measured anew."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class LatencyTable:
             TableFileError: no such file, a truncated one, one that is no latency table, or another schema version.
         """
         frame, header = read_table(
-            Path(path), columns=(*KEY_COLUMNS, *VALUE_COLUMNS), added={1: {"num_meta_tokens": 0}, 2: {}}
+            Path(path), columns=(*KEY_COLUMNS, *VALUE_COLUMNS), schema_version=cls.SCHEMA_VERSION
         )
         rows = []
         for record in frame.to_dict(orient="records"):

@@ -48,15 +48,13 @@ def write_table(frame: pd.DataFrame, *, header: Mapping[str, Any], path: Path) -
         os.close(folder)
 
 
-def read_table(
-    path: Path, *, columns: Sequence[str], added: Mapping[int, Mapping[str, Any]]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_table(path: Path, *, columns: Sequence[str], schema_version: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the frame and the header that `write_table` wrote.
 
     Args:
         path: The file.
         columns: Columns the frame must have.
-        added: For every schema version that is read, the columns that came after it and what they hold there.
+        schema_version: The one the header must have.
 
     Raises:
         TableFileError: no such file, a truncated one, one that is no latency table, or another schema version.
@@ -79,12 +77,11 @@ def read_table(
     header = frame.attrs.get(HEADER)
     if not isinstance(header, dict) or "schema_version" not in header:
         raise TableFileError(f"{path} is a parquet file but not a latency table: it carries no device fingerprint.")
-    if header["schema_version"] not in added:
+    if header["schema_version"] != schema_version:
         raise TableFileError(
             f"The latency table {path} has schema version {header['schema_version']!r}; this version of hybridnas "
-            f"reads {' and '.join(map(str, added))}. Profile again, or read it with the version that wrote it."
+            f"reads {schema_version}. Profile again, or read it with the version that wrote it."
         )
-    frame = frame.assign(**added[header["schema_version"]])
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise TableFileError(f"The latency table {path} lacks the columns {', '.join(missing)}. Profile again.")

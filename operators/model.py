@@ -171,7 +171,7 @@ class HybridLM(nn.Module):
         context = self._context(start=0, documents=documents)
         for index, layer in enumerate(self.layers):
             x_BTD = self._run_operator(layer, x_BTD, context.at(index))
-        return self._logits(x_BTD[:, num_meta:])
+        return self.logits(x_BTD[:, num_meta:])
 
     def new_state(
         self, *, batch_size: int, max_tokens: int, device: torch.device | str, dtype: torch.dtype
@@ -213,7 +213,7 @@ class HybridLM(nn.Module):
         """
         _require_tokens(tokens_BT)
         x_BTD = self._run(F.embedding(tokens_BT, self.embedding), state, start=int(state.position))
-        return self._logits(x_BTD[:, -1])
+        return self.logits(x_BTD[:, -1])
 
     @torch.no_grad()
     def step(self, tokens_B: Tensor, state: ModelState) -> Tensor:
@@ -222,7 +222,7 @@ class HybridLM(nn.Module):
         for layer, operator_state in zip(self.residual_operators, state.operators, strict=True):
             x_BD = layer.step(x_BD, operator_state)
         state.position.add_(1)
-        return self._step_logits(x_BD)
+        return self.step_logits(x_BD)
 
     def _run_operator(self, layer: nn.Module, x_BTD: Tensor, context: SequenceContext) -> Tensor:
         if self.checkpoints_activations and torch.is_grad_enabled():
@@ -259,13 +259,15 @@ class HybridLM(nn.Module):
             kv_sources=frozenset(source for source in self._sources if source is not None),
         )
 
-    def _logits(self, x: Tensor) -> Tensor:
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits [..., V] of a residual stream [..., D] after all operators."""
         return F.linear(self.norm(x), self.head_weight)
 
-    def _step_logits(self, x_BD: Tensor) -> Tensor:
+    def step_logits(self, x_BD: Tensor) -> Tensor:
+        """Return the logits of one token, final norm and head in one launch where our kernels run."""
         if self._head_backends.at("step", x_BD) == "triton" and fits(x_BD, self.head_weight):
             return projected(x_BD, self.head_weight, norm_weight_D=self.norm.weight, eps=self.norm.eps)
-        return self._logits(x_BD)
+        return self.logits(x_BD)
 
 
 def _require_tokens(tokens_BT: Tensor) -> None:
