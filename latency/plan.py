@@ -115,7 +115,7 @@ def requests_for_architecture(architecture: Architecture, *, workload: Workload)
 
 
 def missing(requests: Iterable[MeasurementRequest], table: "LatencyTable | None") -> list[MeasurementRequest]:
-    """Return the requests the table holds no time for; one that failed before, or with older kernels, is asked again."""
+    """Return the requests the table holds no time for; one that failed, or ran older kernels, is asked again."""
     if table is None:
         return list(requests)
     return [

@@ -91,11 +91,12 @@ class AttentionHeads(nn.Module):
         if own is not None:
             last = last.clone()
             state.append(own[0][:, 0], own[1][:, 0])
-        mask_S = state.visible_slots(last, window=self.spec.window)
-        if self.backends.at("step", q_BTHK) == "reference":
-            y_B1HV = attend(q_BTHK, state.keys, state.values, mask=mask_S[None])
+        seen, mask_S = state.seen_by(last, window=self.spec.window)
+        if backend == "reference":
+            sees = torch.ones_like(seen.keys[0, :, 0, 0], dtype=torch.bool) if mask_S is None else mask_S
+            y_B1HV = attend(q_BTHK, *seen, mask=sees[None])
         else:
-            y_B1HV = attend_one(q_BTHK, state.keys, state.values, mask_S=mask_S)
+            y_B1HV = attend_one(q_BTHK, *seen, mask_S=mask_S)
         return y_B1HV[:, 0].flatten(1)
 
     def _fused_step(self, qkv_BC: Tensor, state: KeyValueState) -> Tensor:

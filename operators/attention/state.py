@@ -67,16 +67,26 @@ class KeyValueState(State):
         """Whether it may hold more tokens than it has slots."""
         return self.keys.shape[1] < self.max_tokens
 
-    def visible_slots(self, last: Tensor, *, window: int | None) -> Tensor:
-        """Return which slots token `last` sees once it is stored, boolean [S].
+    def seen_by(self, last: Tensor, *, window: int | None) -> tuple[KeyValues, Tensor | None]:
+        """Return keys and values that hold all token `last` sees once it is stored, and which it sees; none if all.
 
         Args:
             last: Its position, on the device.
             window: Tokens it sees; not more than the cache keeps.
         """
+        sees_all_stored = window is None or self._ring <= window
+        if last.device.type != "cpu":
+            # How many are stored is not known without waiting for the device.
+            return KeyValues(self.keys, self.values), self._visible(last, window=None if sees_all_stored else window)
+        stored = min(int(last) + 1, self.keys.shape[1])
+        key_values = KeyValues(self.keys[:, :stored], self.values[:, :stored])
+        return key_values, None if sees_all_stored else self._visible(last, window=window)[:stored]
+
+    def _visible(self, last: Tensor, *, window: int | None) -> Tensor:
+        """Return which slots token `last` sees, boolean [S]."""
         slot_S = torch.arange(self.keys.shape[1], device=last.device)
         stored_S = slot_S <= last
-        if window is None or self._ring <= window:
+        if window is None:
             return stored_S
         age_S = torch.remainder(last - slot_S, self._ring)
         return stored_S & ((age_S < window) | (slot_S < self.num_meta_tokens))
