@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from nas.candidates import Candidate, History, Proposal, Record
+from nas.candidates import Candidate, History, Proposal
 from nas.evolution.initialization import opening_proposal, random_proposal
 from nas.evolution.repair import kept_or_fitted
 from nas.evolution.selection import budget_tournament
@@ -38,22 +38,21 @@ class Frontier(Strategy[G], Generic[G]):
         """Return `num` proposals."""
         proposed = num_proposed(history, in_flight)
         taken = taken_fingerprints(history, in_flight)
-        parents = archive(history, size=self.population_size)
         proposals: list[Proposal[G]] = []
         for position in range(proposed, proposed + num):
-            child = self._next(position, parents, taken, rng=rng)
+            child = self.next(position, history, taken, rng=rng)
             taken.add(self.problem.fingerprint(child.genome))
             proposals.append(child)
         return proposals
 
-    def _next(
-        self, position: int, parents: Sequence[Record[G]], taken: set[str], *, rng: np.random.Generator
-    ) -> Proposal[G]:
+    def next(self, position: int, history: History[G], taken: set[str], *, rng: np.random.Generator) -> Proposal[G]:
+        """Return proposal `position`, which is none of those taken."""
         opening = opening_proposal(
             self.problem, position, taken, population_size=self.population_size, repair=kept_or_fitted, rng=rng
         )
         if opening is not None:
             return opening
+        parents = archive(history, size=self.population_size)
         if not parents:
             return random_proposal(self.problem, taken, repair=kept_or_fitted, rng=rng)
         parent = budget_tournament(
@@ -63,4 +62,5 @@ class Frontier(Strategy[G], Generic[G]):
             budgeted=self.problem.objectives[1],
             rng=rng,
         )
-        return offspring(self.problem, parent, taken, repair=kept_or_fitted, rng=rng)
+        mates = history.frontier()
+        return offspring(self.problem, parent, taken, mates=mates, repair=kept_or_fitted, rng=rng)

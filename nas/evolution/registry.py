@@ -9,6 +9,7 @@ from nas.evolution.aging import Aging
 from nas.evolution.frontier import Frontier
 from nas.evolution.random_search import RandomSearch
 from nas.evolution.strategy import Problem, Strategy
+from nas.evolution.surrogate import Surrogate
 from search_spaces.errors import near_miss
 
 G = TypeVar("G", bound=Hashable)
@@ -17,15 +18,20 @@ STRATEGIES: Final[Mapping[str, Callable[..., Strategy[Any]]]] = {
     "aging": Aging,
     "frontier": Frontier,
     "random": RandomSearch,
+    "surrogate": Surrogate,
 }
 
 _SETTINGS: Final = {
-    "aging": {field.name for field in fields(Aging)} - {"problem"},
-    "frontier": {field.name for field in fields(Frontier)} - {"problem"},
-    "random": {field.name for field in fields(RandomSearch)} - {"problem"},
+    name: {field.name for field in fields(strategy) if field.init} - {"problem"}
+    for name, strategy in (("aging", Aging), ("frontier", Frontier), ("random", RandomSearch), ("surrogate", Surrogate))
 }
 
-DEFAULT_SETTINGS: Final[Mapping[str, int]] = {"population_size": 20, "tournament_size": 10, "offspring_per_cycle": 10}
+DEFAULT_SETTINGS: Final[Mapping[str, int]] = {
+    "population_size": 20,
+    "tournament_size": 10,
+    "offspring_per_cycle": 10,
+    "num_imagined": 200,
+}
 """Where a strategy has the setting and none is given. [NF] publishes 10 offspring a cycle, but neither P nor S."""
 
 
