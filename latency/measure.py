@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from latency.bandwidth import ensure_bandwidth
 from latency.cpu_mix import TYPICAL_DEPTH, measure_mix, mixes
 from latency.cuda_graphs import measure_in_graphs
 from latency.device import DeviceMismatchError, describe_differences
@@ -36,7 +37,7 @@ def profile(
     num_sweeps: int = NUM_SWEEPS,
     typical_depth: int = TYPICAL_DEPTH,
 ) -> LatencyTable:
-    """Measure every request that the table lacks; return the table.
+    """Measure every request that the table lacks, and how fast the device reads memory; return the table.
 
     Everything is measured in `num_sweeps` sweeps. A row is added to the table as soon as it is finished, then reported;
     later sweeps replace it by one with more samples. So what was measured before an interruption is kept by a caller
@@ -71,6 +72,7 @@ def profile(
     found: dict[RowKey, Samples] = {}
     done = 0
     with threads(num_threads), torch.inference_mode():
+        ensure_bandwidth(table, device=device, num_threads=num_threads)
         for _ in range(num_sweeps):
             sweep = _measure(todo, device=device, seconds_per_set=seconds_per_set, typical_depth=typical_depth)
             for samples in sweep:

@@ -214,6 +214,21 @@ def largest_batch_of(architecture: Architecture, workload: Workload, *, memory_b
     )
 
 
+def require_room(architecture: Architecture, workload: Workload, *, memory_bytes: int, device: Device) -> None:
+    """Check that a workload fits into a memory.
+
+    Raises:
+        SpecError: it does not, or see `largest_batch`.
+    """
+    most = largest_batch_of(architecture, workload, memory_bytes=memory_bytes, device=device)
+    if workload.batch_size > most:
+        taken = workload_memory(architecture, workload, device=device).total
+        raise SpecError(
+            f"A workload must fit into the memory of its device; {workload.describe()}, takes {taken / GIB:.2f} GiB of "
+            f"{memory_bytes / GIB:.2f} GiB. The largest batch that fits is {most}; ask for that, or for fewer tokens."
+        )
+
+
 def _chunks(prompt_tokens: int, chunk_tokens: int, *, num_meta_tokens: int) -> list[tuple[int, int]]:
     """Return the chunks that may hold the most, each with the tokens before it: the first, the last full one, the last.
 

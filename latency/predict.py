@@ -1,4 +1,4 @@
-"""Predict a whole model's latency as the sum of its operators and the fixed parts.
+"""Predict a whole model's latency as the sum of its operators and the fixed parts, beside the floor that memory sets.
 
 It only adds up measured rows: what the table lacks is an error that says how to measure it. Times are milliseconds.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latency.lookup import CurveKey, UnmeasuredError
+from latency.memory import DTYPE_BYTES
 from latency.plan import missing, requests_for_architecture
 from latency.rows import (
     FIXED_PARTS,
@@ -21,11 +22,12 @@ from latency.rows import (
 )
 from latency.table import LatencyTable
 from latency.workload import Phase, Workload
+from operators.traffic import decode_bytes
 from search_spaces.architecture import Architecture
 from search_spaces.dimensions import architecture_from_pattern
 from search_spaces.errors import SpecError
 from search_spaces.references import load_reference, reference_names
-from search_spaces.specs import OperatorSpec
+from search_spaces.specs import FlaSpec, OperatorSpec
 
 FIXED = "fixed"
 """Name under which a breakdown adds up embedding, final norm, head, sampling and overhead."""
@@ -49,6 +51,15 @@ class Prediction:
     tokens_per_second: float
     """Tokens generated (for a prefill workload: prompt tokens processed) per second, over the whole batch."""
 
+    floor_ms: float | None
+    """What decoding takes at least where every step reads its weights, caches and states from memory; none for a
+    workload without decoding, a table without the device's bandwidth, or layers of fla, whose traffic is not known."""
+
+    @property
+    def times_above_floor(self) -> float | None:
+        """`decode_ms` over `floor_ms`; below 1 where weights stay in a cache."""
+        return None if self.floor_ms is None else self.decode_ms / self.floor_ms
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
         return {
@@ -58,6 +69,7 @@ class Prediction:
             "prefill_ms": self.prefill_ms,
             "decode_ms": self.decode_ms,
             "tokens_per_second": self.tokens_per_second,
+            "floor_ms": self.floor_ms,
         }
 
 
@@ -89,7 +101,23 @@ def predict(architecture: Architecture, workload: Workload, table: LatencyTable)
         prefill_ms=sum(prefill_ms.values()),
         decode_ms=sum(decode_ms.values()),
         tokens_per_second=1000 * tokens / milliseconds,
+        floor_ms=_floor_ms(architecture, workload, table),
     )
+
+
+def _floor_ms(architecture: Architecture, workload: Workload, table: LatencyTable) -> float | None:
+    bandwidth = table.read_bytes_per_second
+    is_known = not any(isinstance(spec, FlaSpec) for spec in architecture.operators)
+    if bandwidth is None or not workload.has_decode or not is_known:
+        return None
+    moved = decode_bytes(
+        architecture,
+        batch_size=workload.batch_size,
+        first_context=workload.prompt_tokens,
+        num_steps=workload.generated_tokens,
+        dtype_bytes=DTYPE_BYTES[workload.dtype],
+    )
+    return 1000 * moved / bandwidth
 
 
 def _prefill_ms(architecture: Architecture, workload: Workload, table: LatencyTable) -> dict[str, float]:
@@ -149,17 +177,21 @@ def _fixed_curve(architecture: Architecture, workload: Workload, part: str, *, p
     )
 
 
-def profile_command(architecture: Architecture, workload: Workload, *, device: str) -> str:
-    """Return the command that measures every row a prediction of this architecture needs."""
+def profile_command(architecture: Architecture, workload: Workload, table: LatencyTable) -> str:
+    """Return the command that adds to a table every row a prediction of this architecture needs."""
     words = ["nas", "latency", "profile", "--arch", *_name(architecture), "--phase", workload.phase]
     for flag, value in (
         ("--batch-size", workload.batch_size),
         ("--prompt-tokens", workload.prompt_tokens),
         ("--generated-tokens", workload.generated_tokens),
         ("--dtype", workload.dtype),
-        ("--device", device),
+        ("--device", table.fingerprint.kind),
     ):
         words += [flag, str(value)]
+    if table.fingerprint.kind == "cpu":
+        words += ["--num-threads", str(table.fingerprint.num_threads)]
+    if table.path is not None:
+        words += ["--table", str(table.path)]
     return shlex.join(words)
 
 
@@ -189,5 +221,5 @@ def _explain(architecture: Architecture, workload: Workload, table: LatencyTable
         f"A prediction adds up measured times; the table of {table.fingerprint.device_name} ({len(table)} rows) lacks "
         f"{'; '.join(words)} ({reason})."
         + (f" Measuring failed before: {failures[0]}." if failures else "")
-        + f" Measure with: {profile_command(architecture, workload, device=table.fingerprint.kind)}"
+        + f" Measure with: {profile_command(architecture, workload, table)}"
     )

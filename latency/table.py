@@ -6,7 +6,7 @@ It stores and finds rows; interpolating between them is `lookup.py`, adding them
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import pandas as pd
 
@@ -17,10 +17,13 @@ from latency.table_file import read_table, write_table
 from latency.validation import Validation, validation_for, with_validation
 from latency.workload import Workload
 
-__all__ = ["KEY_COLUMNS", "VALUE_COLUMNS", "LatencyTable", "UnmeasuredError"]
+__all__ = ["KEY_COLUMNS", "READ_BYTES_PER_SECOND", "VALUE_COLUMNS", "LatencyTable", "UnmeasuredError"]
 
 KEY_COLUMNS = tuple(RowKey.__dataclass_fields__)
 VALUE_COLUMNS = tuple(name for name in LatencyRow.__dataclass_fields__ if name != "key")
+
+READ_BYTES_PER_SECOND: Final = "read_bytes_per_second"
+"""Name in the metadata of what `bandwidth.py` measured."""
 
 
 @final
@@ -40,6 +43,8 @@ class LatencyTable:
         self.fingerprint = fingerprint
         self.metadata: dict[str, Any] = dict(metadata or {})
         """JSON-ready remarks that travel with the table, such as what a validation found."""
+        self.path: Path | None = None
+        """The file it was read from or last saved to; none where there is none yet."""
         self._rows = {row.key: row for row in rows}
         self._lookup: Lookup | None = None
         self._validations: dict[Workload, Validation | None] = {}
@@ -79,6 +84,12 @@ class LatencyTable:
         ]
         return pd.DataFrame.from_records(records, columns=[*KEY_COLUMNS, *VALUE_COLUMNS])
 
+    @property
+    def read_bytes_per_second(self) -> float | None:
+        """Bytes a second that the device reads from its memory; none if that was never measured."""
+        value = self.metadata.get(READ_BYTES_PER_SECOND)
+        return None if value is None else float(value)
+
     def validation(self, workload: Workload) -> Validation | None:
         """Return the check of this table against whole models that speaks for a workload, if there was one."""
         if workload not in self._validations:
@@ -98,6 +109,8 @@ class LatencyTable:
     def merge(self, other: "LatencyTable") -> None:
         """Put in every row of a table of the same device and software; its rows win over equal keys.
 
+        A bandwidth that only the other one has comes along; what validations found does not.
+
         Raises:
             DeviceMismatchError: the other table was measured on another device or with other versions.
         """
@@ -110,6 +123,8 @@ class LatencyTable:
             )
         for row in other:
             self.add(row)
+        if self.read_bytes_per_second is None and other.read_bytes_per_second is not None:
+            self.metadata[READ_BYTES_PER_SECOND] = other.read_bytes_per_second
 
     def save(self, path: Path | str) -> None:
         """Write the table as parquet; a reader sees the old file or the new one, never a part."""
@@ -119,6 +134,7 @@ class LatencyTable:
             "metadata": self.metadata,
         }
         write_table(self.frame, header=header, path=Path(path))
+        self.path = Path(path)
 
     @classmethod
     def load(cls, path: Path | str) -> "LatencyTable":
@@ -134,6 +150,8 @@ class LatencyTable:
         for record in frame.to_dict(orient="records"):
             key = RowKey(**{name: record[name] for name in KEY_COLUMNS})
             rows.append(LatencyRow(key=key, **{name: record[name] for name in VALUE_COLUMNS}))
-        return cls(
+        table = cls(
             fingerprint=DeviceFingerprint.from_dict(header["fingerprint"]), rows=rows, metadata=header["metadata"]
         )
+        table.path = Path(path)
+        return table

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from latency.lookup import UnmeasuredError
-from latency.predict import predict
+from latency.predict import predict, profile_command
 from latency.rows import FIXED_PARTS, operator_name
-from latency.table import LatencyTable
+from latency.table import READ_BYTES_PER_SECOND, LatencyTable
 from latency.workload import Workload
-from search_spaces import Architecture, FFNSpec, architecture_from_pattern
+from operators.traffic import decode_bytes
+from search_spaces import Architecture, FFNSpec, FlaSpec, architecture_from_pattern
 
 PREFILL_US = {
     "attention": 100.0,
@@ -110,6 +111,54 @@ def test_a_prediction_travels(hybrid, workload, table) -> None:
     assert json.loads(json.dumps(prediction.to_dict()))["milliseconds"] == prediction.milliseconds
 
 
+def test_the_floor_is_what_decoding_moves_at_the_devices_bandwidth(hybrid, workload, table) -> None:
+    table.metadata[READ_BYTES_PER_SECOND] = 4e9
+    moved = decode_bytes(hybrid, batch_size=1, first_context=32, num_steps=16, dtype_bytes=4)
+    prediction = predict(hybrid, workload, table)
+    assert prediction.floor_ms == pytest.approx(1000 * moved / 4e9)
+    assert prediction.to_dict()["floor_ms"] == prediction.floor_ms
+    assert prediction.times_above_floor == pytest.approx(prediction.decode_ms / prediction.floor_ms)
+    assert prediction.prefill_ms > 0
+
+
+def test_half_precision_halves_what_weights_take_to_read(make_table) -> None:
+    ffn = architecture_from_pattern("f", hidden_size=128, vocab_size=256)
+    floors = []
+    for dtype in ("float32", "bfloat16"):
+        workload = Workload(phase="decode", generated_tokens=4, dtype=dtype)
+        table = make_table(ffn, workload, time_us)
+        table.metadata[READ_BYTES_PER_SECOND] = 1e9
+        floors.append(predict(ffn, workload, table).floor_ms)
+    assert floors[0] == pytest.approx(2 * floors[1])
+
+
+def test_there_is_no_floor_without_decoding_or_without_the_bandwidth(hybrid, workload, table) -> None:
+    prediction = predict(hybrid, workload, table)
+    assert prediction.floor_ms is None
+    assert prediction.times_above_floor is None
+    table.metadata[READ_BYTES_PER_SECOND] = 4e9
+    assert predict(hybrid, Workload(phase="prefill", prompt_tokens=32), table).floor_ms is None
+
+
+def test_there_is_no_floor_for_a_layer_whose_traffic_is_unknown(make_table) -> None:
+    bridged = Architecture(hidden_size=128, operators=(FlaSpec(layer="kda"),), vocab_size=256)
+    workload = Workload(phase="decode", generated_tokens=4)
+    table = make_table(bridged, workload, time_us)
+    table.metadata[READ_BYTES_PER_SECOND] = 4e9
+    assert predict(bridged, workload, table).floor_ms is None
+
+
+def test_the_command_names_the_file_of_the_table_and_no_threads_on_a_gpu(workload, table, tmp_path) -> None:
+    wider = architecture_from_pattern("a f", hidden_size=192, vocab_size=256)
+    table.save(tmp_path / "table.parquet")
+    loaded = LatencyTable.load(tmp_path / "table.parquet")
+    assert profile_command(wider, workload, loaded).endswith(
+        f"--device cpu --num-threads 2 --table {tmp_path}/table.parquet"
+    )
+    on_gpu = LatencyTable(fingerprint=replace(table.fingerprint, kind="cuda"))
+    assert profile_command(wider, workload, on_gpu).endswith("--dtype float32 --device cuda")
+
+
 def test_what_is_unmeasured_is_named_with_the_command_that_measures_it(workload, table) -> None:
     wider = architecture_from_pattern("(a f)x2", hidden_size=192, vocab_size=256)
     with pytest.raises(UnmeasuredError) as caught:
@@ -119,7 +168,7 @@ def test_what_is_unmeasured_is_named_with_the_command_that_measures_it(workload,
     assert "attention, width 192, prefill at 32 tokens, batch 1, float32" in message
     assert message.endswith(
         "nas latency profile --arch '(a f)x2' --hidden-size 192 --vocab-size 256 --phase both --batch-size 1 "
-        "--prompt-tokens 32 --generated-tokens 16 --dtype float32 --device cpu"
+        "--prompt-tokens 32 --generated-tokens 16 --dtype float32 --device cpu --num-threads 2"
     )
     assert caught.value.exit_code == 4
 

@@ -15,6 +15,10 @@ VocabSize = Annotated[int | None, typer.Option("--vocab-size", min=1, help="Voca
 PhaseName = Annotated[Literal["prefill", "decode", "both"], typer.Option("--phase", help="Which part counts.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Sequences at once.")]
 PromptTokens = Annotated[int, typer.Option("--prompt-tokens", min=0, help="Tokens of the prompt.")]
+BatchSizes = Annotated[
+    list[int] | None,
+    typer.Option("--batch-size", min=1, help="Sequences at once, 1 if left out; may be repeated to measure several."),
+]
 GeneratedTokens = Annotated[int, typer.Option("--generated-tokens", min=0, help="Tokens generated after it.")]
 DtypeName = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Number format.")]
 SpaceName = Annotated[str | None, typer.Option("--space", metavar="NAME", help="A space preset.")]

@@ -1,7 +1,7 @@
 """`nas latency predict`: what a workload takes with one architecture, in time and in memory."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,14 @@ from nas.cli.latency.options import (
     VocabSize,
 )
 from nas.cli.options import Json
+
+if TYPE_CHECKING:
+    from latency.memory import InferenceMemory
+    from latency.predict import Prediction
+    from latency.table import LatencyTable
+    from latency.throughput import BatchPrediction
+    from latency.workload import Workload
+    from search_spaces.architecture import Architecture
 
 
 def predict(
@@ -35,13 +43,10 @@ def predict(
     """Predict what a workload takes with one architecture, and where the time and the memory go."""
     import json
 
-    from latency.memory import GIB, largest_batch_of, workload_memory
     from latency.predict import predict as predict_latency
     from latency.table import LatencyTable
     from latency.workload import Workload
     from nas.architectures import load_architecture
-    from nas.cli.text_table import text_table
-    from search_spaces.errors import SpecError
 
     architecture = load_architecture(arch, hidden_size=hidden_size, vocab_size=vocab_size)
     workload = Workload(
@@ -52,33 +57,104 @@ def predict(
         dtype=dtype,
     )
     loaded = LatencyTable.load(table)
+    memory, most = _memory(architecture, workload, loaded)
     prediction = predict_latency(architecture, workload, loaded)
-    device = loaded.fingerprint
-    memory, most, unknown = None, None, ""
+    at_most = None if most is None else _at_largest_batch(architecture, workload, loaded)
+    if as_json:
+        content = {
+            **prediction.to_dict(),
+            "device": loaded.fingerprint.to_dict(),
+            "largest_batch": most,
+            "at_largest_batch": at_most and at_most.to_dict(),
+            "memory_bytes": memory and memory.to_dict(),
+        }
+        typer.echo(json.dumps(content, indent=2))
+        return
+    typer.echo(f"{architecture.pattern}, width {architecture.hidden_size}")
+    typer.echo(f"{workload.describe()} on {loaded.fingerprint.describe()}")
+    typer.echo(_times(prediction, loaded))
+    typer.echo("\n" + _shares(prediction))
+    if memory is not None:
+        typer.echo("\n" + _memory_parts(memory))
+    if most is not None:
+        typer.echo(f"\nLargest batch in {_gib(loaded.fingerprint.memory_bytes)}: {most}" + _throughput(at_most))
+
+
+def _memory(
+    architecture: "Architecture", workload: "Workload", table: "LatencyTable"
+) -> "tuple[InferenceMemory | None, int | None]":
+    """Return what the workload takes and the largest batch that fits, as far as known; say so where it does not fit."""
+    from latency.memory import largest_batch_of, require_room, workload_memory
+    from search_spaces.errors import SpecError
+
+    device = table.fingerprint
+    memory, most = None, None
     try:
         memory = workload_memory(architecture, workload, device=device.kind)
         if device.memory_bytes:
             most = largest_batch_of(architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
+            require_room(architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
     except SpecError as error:
-        unknown = str(error)
-    if as_json:
-        content = prediction.to_dict() | {"device": device.to_dict(), "largest_batch": most}
-        typer.echo(json.dumps(content | {"memory_bytes": memory and memory.to_dict()}, indent=2))
-        return
+        typer.echo(f"warning: {error}", err=True)
+    return memory, most
+
+
+def _at_largest_batch(
+    architecture: "Architecture", workload: "Workload", table: "LatencyTable"
+) -> "BatchPrediction | None":
+    """Return the prediction there, where the table holds several batches; say so where it lacks that one."""
+    from latency.lookup import UnmeasuredError
+    from latency.throughput import at_largest_batch, measured_batches
+
+    if len(measured_batches(table, workload)) < 2:
+        return None
+    try:
+        return at_largest_batch(architecture, workload, table)
+    except UnmeasuredError as error:
+        typer.echo(f"warning: {error}", err=True)
+        return None
+
+
+def _times(prediction: "Prediction", table: "LatencyTable") -> str:
     interval = prediction.interval_ms
     bounds = "table not validated, no interval" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+    lines = [f"{prediction.milliseconds:.2f} ms ({bounds}), {prediction.tokens_per_second:.1f} tokens/s"]
+    bandwidth = table.read_bytes_per_second
+    if bandwidth is not None and prediction.floor_ms is not None:
+        lines.append(
+            f"Reading weights, caches and states at {bandwidth / 1e9:.1f} GB/s takes {prediction.floor_ms:.2f} ms; "
+            f"decoding is predicted at {prediction.times_above_floor:.2f} times that"
+        )
+    elif bandwidth is None and prediction.decode_ms:
+        lines.append("No memory floor: the device's bandwidth is not in the table; `nas latency profile` adds it")
+    return "\n".join(lines)
+
+
+def _shares(prediction: "Prediction") -> str:
+    from nas.cli.text_table import text_table
+
     rows = [
         [name, f"{ms:.3f}", f"{ms / prediction.milliseconds:.0%}"]
         for name, ms in sorted(prediction.by_operator.items(), key=lambda part: -part[1])
     ]
-    typer.echo(f"{architecture.pattern}, width {architecture.hidden_size}")
-    typer.echo(f"{workload.describe()} on {loaded.fingerprint.describe()}")
-    typer.echo(f"{prediction.milliseconds:.2f} ms ({bounds}), {prediction.tokens_per_second:.1f} tokens/s\n")
-    typer.echo(text_table(["operator", "ms", "share"], rows, right=[False, True, True]))
-    if memory is not None:
-        parts = [[name.replace("_", " "), f"{size / GIB:.3f}"] for name, size in memory.to_dict().items()]
-        typer.echo("\n" + text_table(["memory", "GiB"], parts, right=[False, True]))
-    if most is not None:
-        typer.echo(f"\nLargest batch in {device.memory_bytes / GIB:.1f} GiB: {most}")
-    if unknown:
-        typer.echo(f"\n{unknown}")
+    return text_table(["operator", "ms", "share"], rows, right=[False, True, True])
+
+
+def _memory_parts(memory: "InferenceMemory") -> str:
+    from latency.memory import GIB
+    from nas.cli.text_table import text_table
+
+    parts = [[name.replace("_", " "), f"{size / GIB:.3f}"] for name, size in memory.to_dict().items()]
+    return text_table(["memory", "GiB"], parts, right=[False, True])
+
+
+def _gib(num_bytes: int) -> str:
+    from latency.memory import GIB
+
+    return f"{num_bytes / GIB:.1f} GiB"
+
+
+def _throughput(found: "BatchPrediction | None") -> str:
+    if found is None:
+        return ""
+    return f", {found.prediction.tokens_per_second:.1f} tokens/s ({found.prediction.milliseconds:.2f} ms)"

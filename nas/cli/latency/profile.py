@@ -7,7 +7,7 @@ import typer
 
 from nas.cli.latency.options import (
     Architectures,
-    BatchSize,
+    BatchSizes,
     DeviceName,
     DtypeName,
     GeneratedTokens,
@@ -29,27 +29,30 @@ def profile(
     hidden_size: HiddenSize = None,
     vocab_size: VocabSize = None,
     phase: PhaseName = "decode",
-    batch_size: BatchSize = 1,
+    batch_size: BatchSizes = None,
     prompt_tokens: PromptTokens = 0,
     generated_tokens: GeneratedTokens = 1024,
     dtype: DtypeName = "float32",
     device: DeviceName = "cpu",
     num_threads: NumThreads = 1,
 ) -> None:
-    """Measure every row a space or architectures need that the table does not have yet."""
+    """Measure every row a space or architectures need that the table does not have yet, at one batch or several."""
+    from latency.measure import profile as profile_rows
     from latency.plan import missing
     from latency.table import LatencyTable
     from latency.workload import Workload
     from nas.latency_source import measured_table
 
-    workload = Workload(
-        phase=phase,
-        batch_size=batch_size,
-        prompt_tokens=prompt_tokens,
-        generated_tokens=generated_tokens,
-        dtype=dtype,
-    )
-    rows = rows_for(workload, space=space, names=arch or [], hidden_size=hidden_size, vocab_size=vocab_size)
+    rows = []
+    for size in sorted(set(batch_size or [1])):
+        workload = Workload(
+            phase=phase,
+            batch_size=size,
+            prompt_tokens=prompt_tokens,
+            generated_tokens=generated_tokens,
+            dtype=dtype,
+        )
+        rows += rows_for(workload, space=space, names=arch or [], hidden_size=hidden_size, vocab_size=vocab_size)
     absent = missing(rows, LatencyTable.load(table) if table.exists() else None)
     typer.echo(f"{len(rows)} rows needed, {len(absent)} to measure on {device}", err=True)
 
@@ -60,6 +63,10 @@ def profile(
         typer.echo(f"{done}/{total}, {words}, about {left_s:.0f} s left", err=True)
 
     grown = measured_table(rows, path=table, device=device, num_threads=num_threads, measuring=measuring)
+    if grown.read_bytes_per_second is None:
+        # A table of an earlier version that lacks no row.
+        profile_rows([], device=device, num_threads=num_threads, table=grown)
+        grown.save(table)
     typer.echo(f"{table}: {len(grown.measured)} rows of {grown.fingerprint.describe()}")
     for row in grown.failed:
         typer.echo(f"not measured: {row.describe()}: {row.failure}", err=True)
