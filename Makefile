@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_DIR ?= runs/demo
 
-.PHONY: demo test check lint types bench gpu-check clean
+.PHONY: demo test check lint types bench gpu-check gpu-tables clean
 
 ## demo: a real search on this machine, a few minutes; leaves $(RUN_DIR)/report.html
 demo: $(STAMP)
@@ -32,6 +32,10 @@ bench: $(STAMP)
 ## gpu-check: every claim that needs a GPU, resumable, with the GPU machine's own Python and torch
 gpu-check:
 	$(PYTHON) -m benchmarks.all --device cuda
+
+## gpu-tables: the latency table of this GPU, in runs of under nine minutes; exit code 75 asks for another run
+gpu-tables:
+	$(PYTHON) -m benchmarks.gpu_tables --device cuda --minutes 8.5
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

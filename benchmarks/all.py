@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.document import versions
+from benchmarks.resumable import MORE_TO_DO
 
 BENCHMARKS: Final = {
     "cpu": ("operators", "weight_norm", "training_memory", "latency_prediction", "demo"),
@@ -26,9 +27,15 @@ BENCHMARKS: Final = {
         "backends --mixer gd",
         "backends --mixer m2",
         "backends --mixer m1",
+        "decode --model nemotron-flash-1b",
+        "decode --model qwen3-0.6b",
+        "latency_prediction",
     ),
 }
 """By device, in the order to run: what checks correctness first. A name may carry arguments."""
+
+MINUTES: Final = {"cuda": {"latency_prediction": 8.5}}
+"""By device and name: after how many minutes a benchmark that keeps what it measured stops, to go on in a next run."""
 
 RESULTS: Final = Path(__file__).parent / "results"
 
@@ -49,6 +56,8 @@ def main() -> int:
             sys.stdout.write(f"{name}: kept, {kept}\n")
             continue
         command = [sys.executable, "-m", f"benchmarks.{module}", *arguments, "--device", options.device, "--json"]
+        if (minutes := MINUTES.get(options.device, {}).get(name)) is not None:
+            command += ["--minutes", str(minutes)]
         result = subprocess.run([*command, *(["--full"] if options.full else [])], capture_output=True, text=True)
         sys.stderr.write(result.stderr)
         if result.stdout:
@@ -60,7 +69,8 @@ def main() -> int:
             )
         if result.returncode:
             failed.append(name)
-            sys.stdout.write(f"{name}: exit code {result.returncode}\n")
+            is_unfinished = result.returncode == MORE_TO_DO
+            sys.stdout.write(f"{name}: {'run again' if is_unfinished else f'exit code {result.returncode}'}\n")
     return 1 if failed else 0
 
 

@@ -1,14 +1,18 @@
-"""How well the sum over a latency table predicts whole hybrids, end to end, on this machine's CPU.
+"""How well the sum over a latency table predicts whole models, end to end.
 
-Random models of a small space run for real, prompt and generation, and their table is measured by the code behind
-`nas latency profile`; sweeps over the table and rounds of the models take turns, so that both meet the same machine.
-Says nothing about operators outside the space, and nothing about GPUs.
+On a CPU random models of a small space run for real, prompt and generation, and their table is measured by the code
+behind `nas latency profile`; sweeps over the table and rounds of the models take turns, so that both meet the same
+machine. Says nothing about operators outside the space. What runs on a GPU is `large_models.py`.
 """
 
+import argparse
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +29,8 @@ from benchmarks.document import (
     main,
     versions,
 )
+from benchmarks.large_models import gpu_plan, measured_document
+from benchmarks.resumable import Deadline, add_arguments
 from latency.accuracy import accuracy
 from latency.measure import profile
 from latency.plan import MeasurementRequest, requests_for
@@ -127,8 +133,15 @@ def seconds_to_predict(
     return first_done - started, time.perf_counter() - first_done
 
 
-def benchmark(options: Options) -> Document:
-    """Measure a table and models in turns; compare."""
+def benchmark(options: Options, *, keep: Path, deadline: Deadline) -> Document:
+    """Measure a table and models in turns; compare. On a GPU they come one after the other, over several runs.
+
+    Raises:
+        MoreToDoError: on a GPU time ran out; what was measured is kept.
+    """
+    if options.device == "cuda":
+        plan = gpu_plan(full=options.full)
+        return measured_document(plan, device="cuda", num_threads=NUM_THREADS, keep=keep, deadline=deadline)
     workload = Workload(phase="both", prompt_tokens=128, generated_tokens=32)
     space = load_preset(PRESET)
     architectures = [model.architecture for model in random_models(space, samples=NUM_MODELS, seed=0)]
@@ -193,5 +206,21 @@ def benchmark(options: Options) -> Document:
     )
 
 
+def command(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; on a GPU in pieces of so many minutes."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_arguments(parser, keep=Path("runs/latency-prediction"))
+    parsed, rest = parser.parse_known_args(arguments)
+    return main(
+        partial(benchmark, keep=parsed.keep, deadline=Deadline.after(parsed.minutes)),
+        description=(
+            "Accuracy of latencies predicted from a table, against whole models. On a GPU --minutes N stops in time, "
+            "and --keep DIR says where measured rows and models are kept for the next run."
+        ),
+        devices=("cpu", "cuda"),
+        arguments=rest,
+    )
+
+
 if __name__ == "__main__":
-    raise SystemExit(main(benchmark, description="Accuracy of latencies predicted from a table, against whole models."))
+    sys.exit(command())

@@ -112,6 +112,16 @@ class Decoder:
         self._write(logits_BV)
 
     @torch.inference_mode()
+    def pretend(self, num_tokens: int) -> None:
+        """Fill caches and states right after `reset` as if so many random tokens had been read: for timing only."""
+        position = self._model.architecture.num_meta_tokens + num_tokens
+        for tensor in self._state.tensors():
+            if tensor.is_floating_point():
+                tensor.normal_()
+            else:
+                tensor.fill_(position)
+
+    @torch.inference_mode()
     def extend(self, num_tokens: int) -> None:
         """Take so many steps more, without waiting for the device; the caller counts what there is room for."""
         for _ in range(num_tokens):

@@ -38,7 +38,7 @@ class WholeModel:
     """One architecture on a device, ready to run one workload again and again."""
 
     def __init__(self, architecture: Architecture, *, workload: Workload, device: str) -> None:
-        model = _random_model(architecture, dtype=TORCH_DTYPES[workload.dtype], device=device)
+        model = random_model(architecture, dtype=TORCH_DTYPES[workload.dtype], device=device)
         self._workload = workload
         self._device = torch.device(device)
         self._decoder = Decoder(model, batch_size=workload.batch_size, max_tokens=workload.max_tokens + 1)
@@ -76,7 +76,8 @@ class WholeModel:
         return time.perf_counter()
 
 
-def _random_model(architecture: Architecture, *, dtype: torch.dtype, device: str) -> HybridLM:
+def random_model(architecture: Architecture, *, dtype: torch.dtype, device: str) -> HybridLM:
+    """Return a model for timing on a device, its weights random, without gradients."""
     # Drawn where they are used: the reproducible weights of `HybridLM.initialize` come from the CPU, in seconds.
     with torch.device("meta"):
         model = HybridLM(architecture, seed=SEED).to(dtype)
