@@ -4,12 +4,12 @@ Plain frozen data; how it is stored is `study.py`, how it is produced `evolution
 """
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from nas.pareto import frontier_indices
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -125,13 +125,37 @@ class Record(Generic[G]):
 
 
 class History(Sequence[Record[G]], Generic[G]):
-    """Ended trials, in the order they ended."""
+    """Ended trials, in the order they ended. Grows; what strategies ask of it costs little however long it is."""
 
-    def __init__(self, records: Sequence[Record[G]], *, objectives: Sequence[str], space: SearchSpace[G]) -> None:
-        self._records = tuple(sorted(records, key=lambda record: record.finish_index))
+    def __init__(self, records: Iterable[Record[G]] = (), *, objectives: Sequence[str], space: SearchSpace[G]) -> None:
         self.objectives = tuple(objectives)
         """Names of all objectives, the expensive ones first; every one is minimised."""
         self.space = space
+        self.fingerprints: set[str] = set()
+        """Of everything that ended, whatever became of it."""
+        self._records: list[Record[G]] = []
+        self._finished: list[Record[G]] = []
+        self._finished_by_number: list[Record[G]] = []
+        self._candidate_numbers: list[int] = []
+        self._frontier: list[Record[G]] = []
+        for record in sorted(records, key=lambda record: record.finish_index):
+            self.append(record)
+
+    def append(self, record: Record[G]) -> None:
+        """Add the trial that ended last."""
+        self._records.append(record)
+        self.fingerprints.add(record.candidate.fingerprint)
+        if record.is_repeat:
+            return
+        insort(self._candidate_numbers, record.number)
+        if record.status != "finished":
+            return
+        self._finished.append(record)
+        insort(self._finished_by_number, record, key=lambda known: known.number)
+        point = self._point(record)
+        if not any(_is_nowhere_worse(self._point(member), point) for member in self._frontier):
+            kept = [member for member in self._frontier if not _is_nowhere_worse(point, self._point(member))]
+            self._frontier = [*kept, record]
 
     @overload
     def __getitem__(self, index: int) -> Record[G]: ...
@@ -151,25 +175,41 @@ class History(Sequence[Record[G]], Generic[G]):
         records = [record for record in self._records if record.number < number]
         return History(records, objectives=self.objectives, space=self.space)
 
+    @property
+    def candidate_numbers(self) -> Sequence[int]:
+        """Numbers of the trials that are no repeats, ascending."""
+        return self._candidate_numbers
+
     def finished(self) -> list[Record[G]]:
         """Return the feasible candidates that have every objective, repeats left out."""
-        return [record for record in self._records if record.status == "finished" and not record.is_repeat]
+        return list(self._finished)
+
+    def youngest(self, size: int, *, before: int | None = None) -> list[Record[G]]:
+        """Return the last `size` of those by number, of all or of those proposed before trial `before`."""
+        by_number = self._finished_by_number
+        end = len(by_number) if before is None else bisect_left(by_number, before, key=lambda record: record.number)
+        return by_number[max(0, end - size) : end]
 
     def points(self, records: Sequence[Record[G]]) -> list[tuple[float, ...]]:
         """Return the objective vectors of records that have them."""
-        return [tuple(record.objectives[name] for name in self.objectives) for record in records]
+        return [self._point(record) for record in records]
 
     def frontier(self) -> list[Record[G]]:
-        """Return the non-dominated candidates, sorted by the last objective."""
-        finished = self.finished()
-        members = [finished[index] for index in frontier_indices(self.points(finished))]
-        return sorted(members, key=lambda record: record.objectives[self.objectives[-1]])
+        """Return the non-dominated candidates, of equal ones the first, sorted by the last objective."""
+        return sorted(self._frontier, key=lambda record: (record.objectives[self.objectives[-1]], record.finish_index))
+
+    def _point(self, record: Record[G]) -> tuple[float, ...]:
+        return tuple(record.objectives[name] for name in self.objectives)
 
     def results_frame(self) -> "pd.DataFrame":
         """Return one row per trial; the columns are documented in `dashboards/frame.py`."""
         from nas.results import results_frame
 
         return results_frame(self)
+
+
+def _is_nowhere_worse(first: Sequence[float], second: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(first, second, strict=True))
 
 
 def fingerprint_of(space: SearchSpace[G], genome: G) -> str:

@@ -74,6 +74,7 @@ class Study(Generic[G]):
         self._running: dict[int, Candidate[G]] = {}
         for trial in self._storage.get_all_trials(self._id, deepcopy=False):
             self._read(trial)
+        self._history = History(self._records.values(), objectives=self.objectives, space=space)
 
     def _open(self, name: str, *, read_only: bool) -> int:
         names = {study.study_name for study in self._storage.get_all_studies()}
@@ -149,11 +150,12 @@ class Study(Generic[G]):
         self._storage.set_trial_user_attr(trial_id, _RESULT, json.dumps(result))
         self._tell(trial_id, result)
         self._read(self._storage.get_trial(trial_id))
+        self._history.append(self._records[number])
         return self._records[number]
 
     def history(self) -> History[G]:
-        """Return every trial that ended, in the order they ended."""
-        return History(list(self._records.values()), objectives=self.objectives, space=self._space)
+        """Return every trial that ended, in the order they ended; it grows with the study."""
+        return self._history
 
     def running(self) -> list[Candidate[G]]:
         """Return the trials that were started and have not ended, by number."""

@@ -13,8 +13,7 @@ from nas.candidates import Candidate, History, Proposal, Record
 from nas.evolution.initialization import opening_proposal, random_proposal
 from nas.evolution.repair import largest_fitted
 from nas.evolution.selection import tournament
-from nas.evolution.strategy import Problem, Strategy, num_proposed, taken_fingerprints
-from nas.evolution.survival import youngest
+from nas.evolution.strategy import Problem, Strategy, num_proposed, number_at, taken_fingerprints
 from nas.evolution.variation import offspring
 
 G = TypeVar("G", bound=Hashable)
@@ -62,18 +61,13 @@ class Aging(Strategy[G], Generic[G]):
         self, position: int, history: History[G], in_flight: Sequence[Candidate[G]], *, waits_for_proposals: bool
     ) -> list[Record[G]] | None:
         """Return the population as it was when the cycle of proposal `position` began, or none while that is open."""
-        numbers = sorted(
-            [record.number for record in history if not record.is_repeat]
-            + [candidate.number for candidate in in_flight if candidate.proposal.repeat_of is None]
-        )
         first_child = max(self.population_size, len(self.problem.initial))
         cycle_start = position - (position - first_child) % self.offspring_per_cycle
-        if cycle_start >= len(numbers):
-            if in_flight or waits_for_proposals:
-                return None
-            return youngest(history, size=self.population_size)
+        first_number = number_at(cycle_start, history, in_flight)
+        if first_number is None and (in_flight or waits_for_proposals):
+            return None
         # What this cycle's own children bring must not be seen before the next: they are proposed as if at once.
-        return youngest(history.before(numbers[cycle_start]), size=self.population_size)
+        return history.youngest(self.population_size, before=first_number)
 
     def _child(self, parents: Sequence[Record[G]], taken: set[str], *, rng: np.random.Generator) -> Proposal[G]:
         if not parents:

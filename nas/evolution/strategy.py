@@ -1,6 +1,7 @@
 """What every strategy is: a pure function from what is known to what to evaluate next."""
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -70,10 +71,26 @@ class Strategy(ABC, Generic[G]):
 
 def taken_fingerprints(history: History[G], in_flight: Sequence[Candidate[G]]) -> set[str]:
     """Return the fingerprints of everything proposed so far, whatever became of it."""
-    return {record.candidate.fingerprint for record in history} | {candidate.fingerprint for candidate in in_flight}
+    return history.fingerprints | {candidate.fingerprint for candidate in in_flight}
 
 
 def num_proposed(history: History[G], in_flight: Sequence[Candidate[G]]) -> int:
     """Return how many candidates were proposed so far, repeats left out."""
-    ended = sum(not record.is_repeat for record in history)
-    return ended + sum(candidate.proposal.repeat_of is None for candidate in in_flight)
+    return len(history.candidate_numbers) + sum(candidate.proposal.repeat_of is None for candidate in in_flight)
+
+
+def number_at(position: int, history: History[G], in_flight: Sequence[Candidate[G]]) -> int | None:
+    """Return the number of the candidate proposed at a position, repeats left out; none if it is still to come."""
+    ended = history.candidate_numbers
+    running = sorted(candidate.number for candidate in in_flight if candidate.proposal.repeat_of is None)
+    if position >= len(ended) + len(running):
+        return None
+    # One of the two holds it, behind as many of the other as are smaller.
+    for smaller, number in enumerate(running):
+        if bisect_left(ended, number) + smaller == position:
+            return number
+    return next(
+        ended[position - smaller]
+        for smaller in range(len(running) + 1)
+        if 0 <= position - smaller < len(ended) and bisect_left(running, ended[position - smaller]) == smaller
+    )
