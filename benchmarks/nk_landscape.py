@@ -1,7 +1,7 @@
 """NK landscapes: spaces of genes whose ruggedness is a number, with a second objective that costs nothing.
 
 Every gene contributes to the error by a random table over its own value and those of K other genes [Kauffman and
-Weinberger 1989]: with K = 0 genes are independent, with larger K neighbours of a good genome say less and less about it.
+Weinberger 1989]: with K = 0 genes are independent; the larger K, the less the neighbours of a good genome say about it.
 The price is a sum over genes, cheaper values first, and knows nothing of the error.
 """
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from latency.workload import Phase
 from operators.kernel_revision import revision_of
-from search_spaces.specs import AttentionSpec, HybridHeadSpec, OperatorSpec, spec_to_dict
+from search_spaces.specs import FLA_PREFIX, AttentionSpec, FlaSpec, HybridHeadSpec, OperatorSpec, spec_to_dict
 
 OPERATOR_PART: Final = "operator"
 OVERHEAD: Final = "overhead"
@@ -56,6 +56,8 @@ class RowKey:
         if not self.operator:
             return self.part
         content = json.loads(self.operator)
+        if content["kind"] == FlaSpec.kind:
+            return f"{FLA_PREFIX}{content['layer']}"
         return _name_of(content["kind"], has_window=content.get("window") is not None)
 
 

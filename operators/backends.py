@@ -150,7 +150,8 @@ class BackendChoice:
             obstacle = BACKENDS[self.requested].obstacle(device=device, dtype=dtype, by_name=True)
             if obstacle is not None:
                 able = [name for name in offered if self._obstacle(name, device=device, dtype=dtype) is None]
-                raise UnavailableError(f"{self._refusal(obstacle)} Here would work: {', '.join(able)}.")
+                remedy = f"Here would work: {', '.join(able)}." if able else "It has no other backend."
+                raise UnavailableError(f"{self._refusal(obstacle)} {remedy}")
             return self.requested
         for name in offered:
             if self._obstacle(name, device=device, dtype=dtype) is None:

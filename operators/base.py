@@ -6,7 +6,7 @@ Not which operators exist: that is `registry.py`. Nothing here computes anything
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -124,8 +124,9 @@ class Operator(nn.Module, ABC, Generic[S]):
         )
 
     @classmethod
-    def offered_backends(cls) -> tuple[str, ...]:
-        """Return every backend of this class, for either phase."""
+    def offered_backends(cls, spec: Any = None) -> tuple[str, ...]:
+        """Return every backend of this class, for either phase; of a spec, those that it can have."""
+        del spec
         return tuple(dict.fromkeys((*cls.sequence_backends, *cls.step_backends)))
 
     def backend_at(self, phase: Phase, x: Tensor) -> str:

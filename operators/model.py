@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from operators.attention.heads import AttentionHeads
 from operators.backends import AUTO, REFERENCE, BackendChoice
-from operators.base import Operator, State
+from operators.base import Operator, State, StateError
 from operators.context import Documents, SequenceContext
 from operators.fused_projection import fits, projected
 from operators.initialization import draw_matrix, generator_from, initialize_operator, set_norms_to_one
@@ -209,15 +209,21 @@ class HybridLM(nn.Module):
 
         Raises:
             SpecError: no tokens.
-            StateError: more tokens than the state has room for.
+            StateError: more tokens than the state has room for, or another batch.
         """
         _require_tokens(tokens_BT)
+        _require_batch(tokens_BT, state)
         x_BTD = self._run(F.embedding(tokens_BT, self.embedding), state, start=int(state.position))
         return self.logits(x_BTD[:, -1])
 
     @torch.no_grad()
     def step(self, tokens_B: Tensor, state: ModelState) -> Tensor:
-        """Return the logits [B, V] after one more token, moving `state` on in place without waiting for the device."""
+        """Return the logits [B, V] after one more token, moving `state` on in place without waiting for the device.
+
+        Raises:
+            StateError: a state of another batch; room for the token is the caller's affair on a device.
+        """
+        _require_batch(tokens_B, state)
         x_BD = F.embedding(tokens_B, self.embedding)
         for layer, operator_state in zip(self.residual_operators, state.operators, strict=True):
             x_BD = layer.step(x_BD, operator_state)
@@ -273,3 +279,11 @@ class HybridLM(nn.Module):
 def _require_tokens(tokens_BT: Tensor) -> None:
     if tokens_BT.ndim != 2 or not tokens_BT.shape[1]:
         raise SpecError(f"tokens_BT must be [batch, tokens] with at least one token; got {tuple(tokens_BT.shape)}.")
+
+
+def _require_batch(tokens: Tensor, state: ModelState) -> None:
+    if tokens.shape[0] != state.batch_size:
+        raise StateError(
+            f"A state is of one batch: it was made for {state.batch_size} sequences; got {tokens.shape[0]}. "
+            "Make one for this batch."
+        )

@@ -4,23 +4,12 @@ What a mixer computes is its own affair; here is only which memory it starts fro
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from operators.context import Documents, SequenceContext
-
-
-class Memory(Protocol):
-    """The two tensors every recurrent mixer keeps."""
-
-    history: Tensor
-    """Last inputs of the convolution."""
-
-    carried: Tensor
-    """Recurrent state, float32."""
-
+from operators.recurrent_state import RecurrentState
 
 Mix = Callable[..., tuple[Tensor, Tensor, Tensor]]
 """One stretch of a recurrent mixer, a pure function `mix(*streams, history=, carried=, documents=)`.
@@ -29,14 +18,16 @@ Returns the outputs [B, T, …], and history and carried state after the last to
 """
 
 
-def run(mix: Mix, *streams: Tensor, memory: Memory | None, context: SequenceContext) -> Tensor:
+def run(mix: Mix, *streams: Tensor, memory: RecurrentState | None, context: SequenceContext) -> Tensor:
     """Return the outputs for projected inputs [B, T, …], moving `memory` on in place."""
     if context.documents is not None:
         num_meta = context.meta_tokens_before_documents(memory)
         return _run_documents(mix, streams, num_meta_tokens=num_meta, documents=context.documents)
     if memory is None:
         return mix(*streams, history=None, carried=None, documents=None)[0]
-    y_BT, history, carried = mix(*streams, history=memory.history, carried=memory.carried, documents=None)
+    # What a backward pass keeps must not change when the memory moves on.
+    kept = (x.clone() if torch.is_grad_enabled() else x for x in (memory.history, memory.carried))
+    y_BT, history, carried = mix(*streams, **dict(zip(("history", "carried"), kept, strict=True)), documents=None)
     with torch.no_grad():
         memory.history.copy_(history)
         memory.carried.copy_(carried)

@@ -99,7 +99,7 @@ def backends_within(specs: Sequence[OperatorSpec], *, requested: str) -> tuple[s
     Raises:
         UnavailableError: none of the operators has it.
     """
-    offered = [REGISTRY.layer_class(type(spec)).offered_backends() for spec in specs]
+    offered = [REGISTRY.layer_class(type(spec)).offered_backends(spec) for spec in specs]
     if requested != AUTO and not any(requested in names for names in offered):
         known = {AUTO}.union(*offered)
         raise UnavailableError(

@@ -96,7 +96,10 @@ class WeightNormalization:
 
 
 def normalize_(weight: Tensor, *, part: Part) -> None:
-    """Give every row, or every column, of a matrix length 1, in place; one of zeros stays."""
+    """Give every row, or every column, of a matrix length 1, in place; one of zeros stays.
+
+    In float32 its numbers must lie between 1e-19 and 1e19, whose squares it adds up.
+    """
     length = torch.linalg.vector_norm(weight, dim=1 if part == "row" else 0, keepdim=True, dtype=wide_dtype(weight))
     weight.div_(length.clamp_(min=SMALLEST_LENGTH))
 

@@ -207,12 +207,14 @@ def architecture_from_pattern(
     """Return the architecture a pattern means at a width.
 
     Raises:
-        SpecError: an unknown letter, or a width the heads do not divide.
+        SpecError: an unknown letter, a width the heads do not divide, or a window no letter uses.
     """
     rules = dimensions or Dimensions()
+    letters = parse_pattern(pattern)
+    rules.check_used(letters)
     return Architecture(
         hidden_size=hidden_size,
-        operators=rules.operators(parse_pattern(pattern), hidden_size=hidden_size),
+        operators=rules.operators(letters, hidden_size=hidden_size),
         vocab_size=vocab_size,
         num_meta_tokens=num_meta_tokens,
         tie_embeddings=tie_embeddings,

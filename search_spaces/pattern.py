@@ -84,7 +84,7 @@ def near_letter(token: str) -> str:
     by_name = {name: letter for letter, name in LETTERS.items()}
     if token.lower() in by_name:
         return f" Write {by_name[token.lower()]!r} for {token.lower()}."
-    return near_miss(token, LETTERS)
+    return near_miss(token, (*LETTERS, "fla:NAME"))
 
 
 def format_pattern(letters: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ no part of a spec; `Architecture` holds it once for all operators.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import ClassVar, Final, Literal, get_args
 
 from search_spaces.errors import SpecError, near_miss
@@ -64,7 +65,7 @@ class RopeScaling:
         for name in ("factor", "low_frequency_factor", "high_frequency_factor"):
             _as_float(self, name)
         _check_positive(self, "original_max_tokens")
-        if self.factor < 1 or not 0 < self.low_frequency_factor < self.high_frequency_factor:
+        if not 1 <= self.factor < inf or not 0 < self.low_frequency_factor < self.high_frequency_factor < inf:
             raise SpecError(
                 "RopeScaling needs factor >= 1 and 0 < low_frequency_factor < high_frequency_factor; got "
                 f"{self.factor}, {self.low_frequency_factor}, {self.high_frequency_factor}."
@@ -119,6 +120,8 @@ class AttentionSpec:
             raise SpecError("rope_scaling and rotary_fraction need rope_theta; got rope_theta none. Set rope_theta.")
         if self.rope_theta is not None:
             _as_float(self, "rope_theta")
+            if not 0 < self.rope_theta < inf:
+                raise SpecError(f"rope_theta must be positive and finite, or none for no RoPE; got {self.rope_theta}.")
         _as_float(self, "rotary_fraction")
         rotary_width = self.head_dim * self.rotary_fraction
         if self.rope_theta is not None and (not 0 < self.rotary_fraction <= 1 or rotary_width % 2):

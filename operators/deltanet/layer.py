@@ -4,25 +4,24 @@ from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.deltanet.chunked import chunked
-from operators.deltanet.memory import unit, write_and_read_
+from operators.deltanet.memory import gated_norm, unit, write_and_read_, write_strength
 from operators.deltanet.reference import recurrent
-from operators.deltanet.state import DeltaNetState
 from operators.fla.packing import even_widths
 from operators.norms import RMSNorm
-from operators.precision import wide, wide_dtype, without_autocast
+from operators.precision import wide_dtype, without_autocast
 from operators.projected import ProjectedOperator
 from operators.recurrence import run
+from operators.recurrent_state import RecurrentState
 from search_spaces.specs import DeltaNetSpec
 
 
 @final
-class DeltaNet(ProjectedOperator[DeltaNetState]):
+class DeltaNet(ProjectedOperator[RecurrentState]):
     """Linear attention with the delta rule."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
@@ -39,26 +38,26 @@ class DeltaNet(ProjectedOperator[DeltaNetState]):
         self.norm = RMSNorm(spec.head_dim, eps=norm_eps)
         self.output = nn.Linear(inner, hidden_size, bias=False)
 
-    def mix(self, streams_BTC: Tensor, *, state: DeltaNetState | None, context: SequenceContext) -> Tensor:
+    def mix(self, streams_BTC: Tensor, *, state: RecurrentState | None, context: SequenceContext) -> Tensor:
         """Return the normed heads' outputs for a chunk."""
         qkv_BTC, beta_BTH, *gate = torch.split(streams_BTC, self.widths, dim=-1)
         y_BTHV = run(self._remember, qkv_BTC, beta_BTH, memory=state, context=context)
-        return self._finish(y_BTHV, gate)
+        return gated_norm(y_BTHV, gate, norm=self.norm)
 
-    def mix_step(self, streams_BC: Tensor, state: DeltaNetState) -> Tensor:
+    def mix_step(self, streams_BC: Tensor, state: RecurrentState) -> Tensor:
         """Return the normed heads' outputs for one token."""
         qkv_BC, beta_BH, *gate = torch.split(streams_BC, self.widths, dim=-1)
         if self.backends.at("step", qkv_BC) == "triton":
             return self._fused_step(qkv_BC, beta_BH, gate, state)
         heads = self._heads(self.conv.step(qkv_BC, state.history).float())
-        y_BHV = write_and_read_(state.carried, *heads, self._strength(beta_BH))
-        return self._finish(y_BHV.to(qkv_BC.dtype), gate)
+        y_BHV = write_and_read_(state.carried, *heads, self._write_strength(beta_BH))
+        return gated_norm(y_BHV.to(qkv_BC.dtype), gate, norm=self.norm)
 
-    def make_state(self, request: StateRequest) -> DeltaNetState:
+    def make_state(self, request: StateRequest) -> RecurrentState:
         """Return a state of zeros; it has one size for any number of tokens."""
         batch, device = request.batch_size, request.device
         heads, width, history = self.spec.num_heads, self.spec.head_dim, self.conv.history_tokens
-        return DeltaNetState(
+        return RecurrentState(
             history=torch.zeros(batch, history, self.widths[0], device=device, dtype=request.dtype),
             carried=torch.zeros(batch, heads, width, width, device=device, dtype=torch.float32),
         )
@@ -92,7 +91,7 @@ class DeltaNet(ProjectedOperator[DeltaNetState]):
                 carried = heads[0].new_zeros(
                     qkv_BTC.shape[0], self.spec.num_heads, self.spec.head_dim, self.spec.head_dim
                 )
-            strength = self._strength(beta_BTH.to(dtype))
+            strength = self._write_strength(beta_BTH.to(dtype))
             scan = recurrent if backend == "reference" else chunked
             y_BTHV, carried = scan(*heads, strength, state_BHKV=carried.to(dtype), documents=documents)
             return y_BTHV.to(qkv_BTC.dtype), history, carried
@@ -113,11 +112,11 @@ class DeltaNet(ProjectedOperator[DeltaNetState]):
         qkv_BTC, history = convolve(self.conv, qkv_BTC, history_BJC=history, documents=documents)
         q_BTHK, k_BTHK, v_BTHV = torch.unflatten(qkv_BTC, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)
         y_BTHV, carried = fused(
-            q_BTHK, k_BTHK, v_BTHV, self._strength(beta_BTH), state_BHKV=carried, documents=documents
+            q_BTHK, k_BTHK, v_BTHV, self._write_strength(beta_BTH), state_BHKV=carried, documents=documents
         )
         return y_BTHV, history, carried
 
-    def _fused_step(self, qkv_BC: Tensor, beta_BH: Tensor, gate: list[Tensor], state: DeltaNetState) -> Tensor:
+    def _fused_step(self, qkv_BC: Tensor, beta_BH: Tensor, gate: list[Tensor], state: RecurrentState) -> Tensor:
         from operators.deltanet.kernels import delta_step, new_scratch
 
         heads = self.spec.num_heads
@@ -141,13 +140,5 @@ class DeltaNet(ProjectedOperator[DeltaNetState]):
         q, k, v = torch.unflatten(qkv, -1, (3, self.spec.num_heads, self.spec.head_dim)).unbind(-3)
         return unit(q) * self.spec.head_dim**-0.5, unit(k), v
 
-    def _strength(self, beta: Tensor) -> Tensor:
-        strength = wide(beta).sigmoid()
-        return 2 * strength if self.spec.allow_negative_eigenvalues else strength
-
-    def _finish(self, y_HV: Tensor, gate: list[Tensor]) -> Tensor:
-        mixed: Tensor = self.norm(y_HV if not gate else wide(y_HV)).flatten(-2)
-        if gate:
-            # Rounded once, after the gate.
-            mixed = (mixed * F.silu(wide(gate[0]))).to(y_HV.dtype)
-        return mixed
+    def _write_strength(self, beta: Tensor) -> Tensor:
+        return write_strength(beta, allow_negative_eigenvalues=self.spec.allow_negative_eigenvalues)

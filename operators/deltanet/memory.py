@@ -1,9 +1,11 @@
-"""One token of the delta rule on a memory that is updated in place, gated or not, and how keys are normalised."""
+"""What both DeltaNets share around the delta rule: keys, write strengths, one token of it in place, the output."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from operators.precision import without_autocast
+from operators.norms import RMSNorm
+from operators.precision import wide, without_autocast
 
 
 def write_and_read_(
@@ -28,3 +30,18 @@ def write_and_read_(
 def unit(x: Tensor, *, eps: float = 1e-6) -> Tensor:
     """Return x divided by its length over the last axis."""
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps)
+
+
+def write_strength(beta: Tensor, *, allow_negative_eigenvalues: bool) -> Tensor:
+    """Return how much of its value a key writes: up to 1, or up to 2, where a memory may turn around."""
+    strength = wide(beta).sigmoid()
+    return 2 * strength if allow_negative_eigenvalues else strength
+
+
+def gated_norm(y_HV: Tensor, gate: list[Tensor], *, norm: RMSNorm) -> Tensor:
+    """Return the heads normed, side by side and, where there is a gate [..., H·V], multiplied by its activation."""
+    mixed: Tensor = norm(y_HV if not gate else wide(y_HV)).flatten(-2)
+    if gate:
+        # Rounded once, after the gate.
+        mixed = (mixed * F.silu(wide(gate[0]))).to(y_HV.dtype)
+    return mixed

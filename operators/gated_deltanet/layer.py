@@ -10,20 +10,20 @@ from operators.base import StateRequest
 from operators.context import Documents, SequenceContext
 from operators.convolution import ShortConvolution
 from operators.deltanet.chunked import chunked
-from operators.deltanet.memory import unit, write_and_read_
+from operators.deltanet.memory import gated_norm, unit, write_and_read_, write_strength
 from operators.deltanet.reference import recurrent
 from operators.fla.packing import even_widths
-from operators.gated_deltanet.state import GatedDeltaNetState
 from operators.initialization import draw_step_bias, draw_uniform
 from operators.norms import RMSNorm
 from operators.precision import wide, wide_dtype, without_autocast
 from operators.projected import ProjectedOperator
 from operators.recurrence import run
+from operators.recurrent_state import RecurrentState
 from search_spaces.specs import GatedDeltaNetSpec
 
 
 @final
-class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
+class GatedDeltaNet(ProjectedOperator[RecurrentState]):
     """Linear attention with the gated delta rule."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("fla", "chunked", "reference")
@@ -43,13 +43,13 @@ class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
         self.norm = RMSNorm(spec.value_dim, eps=norm_eps)
         self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
 
-    def mix(self, streams_BTC: Tensor, *, state: GatedDeltaNetState | None, context: SequenceContext) -> Tensor:
+    def mix(self, streams_BTC: Tensor, *, state: RecurrentState | None, context: SequenceContext) -> Tensor:
         """Return the normed heads' outputs for a chunk."""
         qkv_BTC, beta_BTH, dt_BTH, *gate = torch.split(streams_BTC, self.widths, dim=-1)
         y_BTHV = run(self._remember, qkv_BTC, beta_BTH, dt_BTH, memory=state, context=context)
-        return self._finish(y_BTHV, gate)
+        return gated_norm(y_BTHV, gate, norm=self.norm)
 
-    def mix_step(self, streams_BC: Tensor, state: GatedDeltaNetState) -> Tensor:
+    def mix_step(self, streams_BC: Tensor, state: RecurrentState) -> Tensor:
         """Return the normed heads' outputs for one token."""
         qkv_BC, beta_BH, dt_BH, *gate = torch.split(streams_BC, self.widths, dim=-1)
         if self.backends.at("step", qkv_BC) == "triton":
@@ -60,17 +60,17 @@ class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
             self._for_values(unit(q_BGK) * self.spec.head_dim**-0.5),
             self._for_values(unit(k_BGK)),
             v_BHV,
-            self._strength(beta_BH),
+            self._write_strength(beta_BH),
             decay_BH=self._log_decay(dt_BH).exp(),
         )
-        return self._finish(y_BHV.to(qkv_BC.dtype), gate)
+        return gated_norm(y_BHV.to(qkv_BC.dtype), gate, norm=self.norm)
 
-    def make_state(self, request: StateRequest) -> GatedDeltaNetState:
+    def make_state(self, request: StateRequest) -> RecurrentState:
         """Return a state of zeros; it has one size for any number of tokens."""
         spec, batch, device = self.spec, request.batch_size, request.device
         history = (batch, self.conv.history_tokens, self.widths[0])
         carried = (batch, spec.value_heads, spec.head_dim, spec.value_dim)
-        return GatedDeltaNetState(
+        return RecurrentState(
             history=torch.zeros(history, device=device, dtype=request.dtype),
             carried=torch.zeros(carried, device=device, dtype=torch.float32),
         )
@@ -99,7 +99,7 @@ class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, the convolutions' history and the memory after the last token."""
         backend = self.backends.at("sequence", qkv_BTC)
-        strength_BTH, log_decay_BTH = self._strength(beta_BTH), self._log_decay(dt_BTH)
+        strength_BTH, log_decay_BTH = self._write_strength(beta_BTH), self._log_decay(dt_BTH)
         with without_autocast(qkv_BTC):
             if backend == "fla":
                 from operators.convolution_fla import convolve
@@ -130,7 +130,7 @@ class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
             return y_BTHV.to(qkv_BTC.dtype), history, carried
 
     def _fused_step(
-        self, qkv_BC: Tensor, beta_BH: Tensor, dt_BH: Tensor, gate: list[Tensor], state: GatedDeltaNetState
+        self, qkv_BC: Tensor, beta_BH: Tensor, dt_BH: Tensor, gate: list[Tensor], state: RecurrentState
     ) -> Tensor:
         from operators.deltanet.kernels import delta_step, new_scratch
 
@@ -162,16 +162,8 @@ class GatedDeltaNet(ProjectedOperator[GatedDeltaNetState]):
         times = self.spec.value_heads // self.spec.num_heads
         return x_GK if times == 1 else x_GK.repeat_interleave(times, dim=-2)
 
-    def _strength(self, beta: Tensor) -> Tensor:
-        strength = wide(beta).sigmoid()
-        return 2 * strength if self.spec.allow_negative_eigenvalues else strength
-
     def _log_decay(self, dt: Tensor) -> Tensor:
         return -wide(self.A_log).exp() * F.softplus(wide(dt) + wide(self.dt_bias))
 
-    def _finish(self, y_HV: Tensor, gate: list[Tensor]) -> Tensor:
-        mixed: Tensor = self.norm(y_HV if not gate else wide(y_HV)).flatten(-2)
-        if gate:
-            # Rounded once, after the gate.
-            mixed = (mixed * F.silu(wide(gate[0]))).to(y_HV.dtype)
-        return mixed
+    def _write_strength(self, beta: Tensor) -> Tensor:
+        return write_strength(beta, allow_negative_eigenvalues=self.spec.allow_negative_eigenvalues)

@@ -17,10 +17,8 @@ from operators.context import SequenceContext
 from operators.hybrid_head.state import HybridHeadState
 from operators.mamba1.layer import Mamba1
 from operators.mamba1.mixer import Mamba1Mixer
-from operators.mamba1.state import Mamba1State
 from operators.mamba2.layer import Mamba2
 from operators.mamba2.mixer import Mamba2Mixer
-from operators.mamba2.state import Mamba2State
 from operators.norms import RMSNorm
 from operators.projected import ProjectedOperator
 from search_spaces.specs import HybridHeadSpec, Mamba1Spec
@@ -36,7 +34,7 @@ class HybridHead(ProjectedOperator[HybridHeadState]):
     def __init__(self, spec: HybridHeadSpec, *, hidden_size: int, norm_eps: float, backend: str) -> None:
         super().__init__()
         self.spec = spec
-        self.backends = self.choose(backend)
+        self.backends = self.choose(backend, excluded=self._lacking(spec))
         inner = spec.ssm.inner_size
         self.heads = AttentionHeads(spec.attention, norm_eps=norm_eps, backends=self._within(Attention))
         self.mixer: Mamba1Mixer | Mamba2Mixer
@@ -63,13 +61,7 @@ class HybridHead(ProjectedOperator[HybridHeadState]):
         """Return the mean of both branches for one token."""
         qkv_BC, ssm_BC = self._split(streams_BC)
         attended_BI = self.heads.step(qkv_BC, state.cache)
-        match self.mixer, state.ssm:
-            case Mamba1Mixer() as mamba1, Mamba1State() as memory1:
-                scanned_BI = mamba1.step(ssm_BC, memory1)
-            case Mamba2Mixer() as mamba2, Mamba2State() as memory2:
-                scanned_BI = mamba2.step(ssm_BC, memory2)
-            case _:
-                raise AssertionError("the state of another operator")
+        scanned_BI = self.mixer.step(ssm_BC, state.ssm)
         return self._combine(attended_BI, scanned_BI)
 
     def make_state(self, request: StateRequest) -> HybridHeadState:
@@ -90,6 +82,22 @@ class HybridHead(ProjectedOperator[HybridHeadState]):
         if self.qkv_bias is not None:
             nn.init.zeros_(self.qkv_bias)
         self.mixer.initialize(generator=generator)
+
+    @classmethod
+    def offered_backends(cls, spec: HybridHeadSpec | None = None) -> tuple[str, ...]:
+        """Return every backend of the class, or those that a branch of this spec has."""
+        offered = super().offered_backends()
+        return offered if spec is None else tuple(name for name in offered if name not in cls._lacking(spec))
+
+    @staticmethod
+    def _lacking(spec: HybridHeadSpec) -> dict[str, str]:
+        ssm: type[Operator[Any]] = Mamba1 if isinstance(spec.ssm, Mamba1Spec) else Mamba2
+        held = {*Attention.offered_backends(), *ssm.offered_backends()}
+        return {
+            name: f"neither {Attention.__name__} nor {ssm.__name__} has it"
+            for name in HybridHead.offered_backends()
+            if name not in held
+        }
 
     def _within(self, branch: type[Operator[Any]]) -> BackendChoice:
         """Return the choice of one branch: the backend asked for where the branch has it, else `auto`."""

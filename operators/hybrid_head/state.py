@@ -5,8 +5,7 @@ from typing import final
 
 from operators.attention.state import KeyValueState
 from operators.base import State
-from operators.mamba1.state import Mamba1State
-from operators.mamba2.state import Mamba2State
+from operators.recurrent_state import RecurrentState
 
 
 @final
@@ -15,4 +14,4 @@ class HybridHeadState(State):
     """The states of both branches; the cache may be another operator's."""
 
     cache: KeyValueState
-    ssm: Mamba1State | Mamba2State
+    ssm: RecurrentState

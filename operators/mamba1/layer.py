@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from operators.base import StateRequest
 from operators.context import SequenceContext
 from operators.mamba1.mixer import Mamba1Mixer
-from operators.mamba1.state import Mamba1State
 from operators.projected import ProjectedOperator
+from operators.recurrent_state import RecurrentState
 from search_spaces.specs import Mamba1Spec
 
 
 @final
-class Mamba1(ProjectedOperator[Mamba1State]):
+class Mamba1(ProjectedOperator[RecurrentState]):
     """Selective state space with one step size per channel."""
 
     sequence_backends: ClassVar[tuple[str, ...]] = ("mamba_ssm", "chunked", "reference")
@@ -29,16 +29,16 @@ class Mamba1(ProjectedOperator[Mamba1State]):
         self.in_projection = nn.Linear(hidden_size, sum(self.mixer.widths), bias=False)
         self.output = nn.Linear(spec.inner_size, hidden_size, bias=False)
 
-    def mix(self, streams_BTC: Tensor, *, state: Mamba1State | None, context: SequenceContext) -> Tensor:
+    def mix(self, streams_BTC: Tensor, *, state: RecurrentState | None, context: SequenceContext) -> Tensor:
         """Return the mixer's outputs for a chunk."""
         y_BTI: Tensor = self.mixer(streams_BTC, state=state, context=context)
         return y_BTI
 
-    def mix_step(self, streams_BC: Tensor, state: Mamba1State) -> Tensor:
+    def mix_step(self, streams_BC: Tensor, state: RecurrentState) -> Tensor:
         """Return the mixer's output for one token."""
         return self.mixer.step(streams_BC, state)
 
-    def make_state(self, request: StateRequest) -> Mamba1State:
+    def make_state(self, request: StateRequest) -> RecurrentState:
         """Return a state of zeros; it has one size for any number of tokens."""
         return self.mixer.make_state(request)
 

@@ -14,10 +14,10 @@ from operators.convolution import ShortConvolution
 from operators.initialization import draw_reading, draw_step_bias, draw_uniform
 from operators.mamba1.reference import recurrent
 from operators.mamba1.scan import scanned
-from operators.mamba1.state import Mamba1State
 from operators.norms import RMSNorm
 from operators.precision import wide, wide_dtype, without_autocast
 from operators.recurrence import run
+from operators.recurrent_state import RecurrentState
 from search_spaces.specs import Mamba1Spec
 
 
@@ -59,26 +59,27 @@ class Mamba1Mixer(nn.Module):
             self.A_log.copy_(torch.arange(1, self.spec.state_size + 1, device=self.A_log.device).log())
             self.D.fill_(1.0)
 
-    def make_state(self, request: StateRequest) -> Mamba1State:
+    def make_state(self, request: StateRequest) -> RecurrentState:
         """Return a state of zeros."""
         spec, batch, device = self.spec, request.batch_size, request.device
         history = (batch, self.conv.history_tokens, spec.inner_size)
-        return Mamba1State(
+        return RecurrentState(
             history=torch.zeros(history, device=device, dtype=request.dtype),
             carried=torch.zeros(batch, spec.inner_size, spec.state_size, device=device, dtype=torch.float32),
         )
 
-    def forward(self, xz_BTC: Tensor, *, state: Mamba1State | None, context: SequenceContext) -> Tensor:
+    def forward(self, xz_BTC: Tensor, *, state: RecurrentState | None, context: SequenceContext) -> Tensor:
         """Return the gated outputs, [B, T, I]."""
         x_BTI, z_BTI = torch.split(xz_BTC, self.widths, dim=-1)
         return run(self._mix, x_BTI, memory=state, context=context) * F.silu(z_BTI)
 
-    def step(self, xz_BC: Tensor, state: Mamba1State) -> Tensor:
+    def step(self, xz_BC: Tensor, state: RecurrentState) -> Tensor:
         """Return the gated output for one token, [B, I]."""
         x_BI, z_BI = torch.split(xz_BC, self.widths, dim=-1)
         dtype = x_BI.dtype
         x_BI = self.conv.step(x_BI, state.history)
-        dt_BI, B_BN, C_BN = self._select(x_BI.to(dtype))
+        dt_BI, B_BN, C_BN = (part.float() for part in self._select(x_BI.to(dtype)))
+        x_BI = x_BI.float()
         decay_BIN = torch.exp(dt_BI[..., None] * -self.A_log.float().exp())
         state.carried.mul_(decay_BIN).addcmul_((dt_BI * x_BI)[..., None], B_BN[:, None])
         with without_autocast(x_BI):

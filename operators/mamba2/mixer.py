@@ -17,10 +17,10 @@ from operators.fla.packing import even_widths
 from operators.initialization import draw_step_bias, draw_uniform
 from operators.mamba2.chunked import chunked
 from operators.mamba2.reference import recurrent
-from operators.mamba2.state import Mamba2State
 from operators.norms import GatedRMSNorm
 from operators.precision import wide, wide_dtype, without_autocast
 from operators.recurrence import run
+from operators.recurrent_state import RecurrentState
 from search_spaces.specs import Mamba2Spec
 
 
@@ -58,17 +58,17 @@ class Mamba2Mixer(nn.Module):
             self.A_log.log_()
             self.D.fill_(1.0)
 
-    def make_state(self, request: StateRequest) -> Mamba2State:
+    def make_state(self, request: StateRequest) -> RecurrentState:
         """Return a state of zeros."""
         spec, batch, device = self.spec, request.batch_size, request.device
         history = (batch, self.conv.history_tokens, self.widths[1])
         carried = (batch, spec.num_heads, spec.head_dim, spec.state_size)
-        return Mamba2State(
+        return RecurrentState(
             history=torch.zeros(history, device=device, dtype=request.dtype),
             carried=torch.zeros(carried, device=device, dtype=torch.float32),
         )
 
-    def forward(self, zxbcdt_BTC: Tensor, *, state: Mamba2State | None, context: SequenceContext) -> Tensor:
+    def forward(self, zxbcdt_BTC: Tensor, *, state: RecurrentState | None, context: SequenceContext) -> Tensor:
         """Return the gated and normalised outputs, [B, T, inner]."""
         z_BTC, xbc_BTC, dt_BTH = torch.split(zxbcdt_BTC, self.widths, dim=-1)
         y_BTC = run(self._mix, xbc_BTC, dt_BTH, memory=state, context=context)
@@ -79,7 +79,7 @@ class Mamba2Mixer(nn.Module):
         normalized: Tensor = self.norm(y_BTC, z_BTC)
         return normalized
 
-    def step(self, zxbcdt_BC: Tensor, state: Mamba2State) -> Tensor:
+    def step(self, zxbcdt_BC: Tensor, state: RecurrentState) -> Tensor:
         """Return the gated and normalised output for one token, [B, inner]."""
         z_BC, xbc_BC, dt_BH = torch.split(zxbcdt_BC, self.widths, dim=-1)
         if self.backends.at("step", xbc_BC) == "triton":
@@ -98,7 +98,7 @@ class Mamba2Mixer(nn.Module):
         normalized: Tensor = self.norm(y_BC, z_BC)
         return normalized
 
-    def _fused_step(self, z_BC: Tensor, xbc_BC: Tensor, dt_BH: Tensor, state: Mamba2State) -> Tensor:
+    def _fused_step(self, z_BC: Tensor, xbc_BC: Tensor, dt_BH: Tensor, state: RecurrentState) -> Tensor:
         from operators.mamba2.kernels import mamba2_step, new_scratch
 
         groups = {"num_groups": self.spec.num_groups, "num_norm_groups": self.norm.num_groups}

@@ -16,7 +16,9 @@ def architecture(pattern: str, *, num_meta_tokens: int = 0) -> Architecture:
         hidden_size=32,
         vocab_size=50,
         num_meta_tokens=num_meta_tokens,
-        dimensions=Dimensions(head_dim=16, window=6, mamba_head_dim=16, mamba_state_size=8, rope_theta=1e4),
+        dimensions=Dimensions(
+            head_dim=16, window=6 if "w" in pattern else None, mamba_head_dim=16, mamba_state_size=8, rope_theta=1e4
+        ),
     )
 
 

@@ -48,6 +48,16 @@ def test_several_batches_are_measured_as_a_grid(profiled, monkeypatch):
     assert {row.key for row in asked} == {row.key for row in rows_of(1)}
 
 
+def test_an_operator_that_cannot_run_at_all_is_an_error_after_the_rest_is_kept(tmp_path):
+    table = tmp_path / "table.parquet"
+    command = ["latency", "profile", "--table", str(table), "--arch", "fla:kda f", "--hidden-size", "64"]
+    command += ["--vocab-size", "50", "--phase", "decode", "--generated-tokens", "4", "--num-threads", "1"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 4
+    assert "not measured: fla:kda, width 64" in result.stderr
+    assert {row.key.part for row in LatencyTable.load(table).measured} >= {"operator", "head"}
+
+
 def test_a_complete_table_without_the_bandwidth_gets_it(profiled, tmp_path, monkeypatch):
     table = LatencyTable(fingerprint=current_fingerprint("cpu", num_threads=1))
     for request in rows_of(1):

@@ -3,10 +3,10 @@ import torch
 
 from operators.backends import AUTO, BACKENDS, BackendChoice
 from operators.model import HybridLM
-from operators.registry import REGISTRY, build_operator
+from operators.registry import REGISTRY, backends_within, build_operator
 from search_spaces.dimensions import architecture_from_pattern
 from search_spaces.errors import UnavailableError
-from search_spaces.specs import FFNSpec, FlaSpec
+from search_spaces.specs import AttentionSpec, DeltaNetSpec, FFNSpec, FlaSpec, HybridHeadSpec, Mamba1Spec
 
 
 def choice(requested: str = AUTO, **excluded: str) -> BackendChoice:
@@ -86,3 +86,30 @@ def test_a_model_gives_the_backend_asked_for_to_the_operators_that_have_it() -> 
 def test_an_operator_without_the_backend_names_those_it_has() -> None:
     with pytest.raises(UnavailableError, match=r"FFN has; got 'sdpa'.*Known: auto, reference"):
         build_operator(FFNSpec(intermediate_size=8), hidden_size=8, norm_eps=1e-6, backend="sdpa")
+
+
+@pytest.mark.parametrize("missing", [None, "fla is not installed"])
+def test_a_hybrid_head_refuses_a_backend_that_neither_branch_has(
+    missing: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(BACKENDS["fla"]), "missing_package", lambda _: missing)
+    attention = AttentionSpec(num_heads=2, num_kv_heads=1, head_dim=8)
+    spec = HybridHeadSpec(attention=attention, ssm=Mamba1Spec(inner_size=16, dt_rank=1))
+    with pytest.raises(UnavailableError, match="'fla'"):
+        build_operator(spec, hidden_size=16, norm_eps=1e-6, backend="fla")
+
+
+def test_one_operator_with_a_backend_leaves_the_hybrid_head_to_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(BACKENDS["fla"]), "missing_package", lambda _: None)
+    attention = AttentionSpec(num_heads=2, num_kv_heads=1, head_dim=8)
+    hybrid = HybridHeadSpec(attention=attention, ssm=Mamba1Spec(inner_size=16, dt_rank=1))
+    deltanet = DeltaNetSpec(num_heads=2, head_dim=8)
+    assert backends_within((hybrid, deltanet), requested="fla") == (AUTO, "fla")
+    with pytest.raises(UnavailableError, match="got 'fla'"):
+        backends_within((hybrid,), requested="fla")
+
+
+def test_where_nothing_would_work_the_error_says_so() -> None:
+    only = BackendChoice(operator="FlaLayer", requested="triton", sequence=("triton",), step=("triton",))
+    with pytest.raises(UnavailableError, match="It has no other backend"):
+        only.at("step", torch.empty(1, dtype=torch.float64))

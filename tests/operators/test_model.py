@@ -18,9 +18,7 @@ from search_spaces.specs import AttentionSpec, FFNSpec, HybridHeadSpec, Mamba1Sp
 
 CloseCheck = Callable[..., None]
 VOCABULARY = 50
-SMALL = Dimensions(
-    head_dim=16, mamba_head_dim=16, mamba_state_size=8, window=9, query_heads_per_kv_head=2, rope_theta=1e4
-)
+SMALL = Dimensions(head_dim=16, mamba_head_dim=16, mamba_state_size=8, query_heads_per_kv_head=2, rope_theta=1e4)
 
 
 def small(pattern: str, *, num_meta_tokens: int = 0, tie_embeddings: bool = True) -> Architecture:
@@ -30,7 +28,7 @@ def small(pattern: str, *, num_meta_tokens: int = 0, tie_embeddings: bool = True
         vocab_size=VOCABULARY,
         num_meta_tokens=num_meta_tokens,
         tie_embeddings=tie_embeddings,
-        dimensions=SMALL,
+        dimensions=replace(SMALL, window=9) if "w" in pattern else SMALL,
     )
 
 
@@ -236,6 +234,15 @@ def test_more_tokens_than_a_state_holds_are_refused() -> None:
     state = model.new_state(batch_size=2, max_tokens=4, device="cpu", dtype=torch.float32)
     with pytest.raises(ValueError, match="max_tokens=6 cannot hold 2 \\+ 5 tokens"):
         model.prefill(random_tokens(5), state)
+
+
+@pytest.mark.parametrize("pattern", ["a f", "f", "m2 f"])
+def test_another_batch_than_that_of_the_state_is_refused(pattern: str) -> None:
+    model = HybridLM(small(pattern), seed=0)
+    state = model.new_state(batch_size=2, max_tokens=4, device="cpu", dtype=torch.float32)
+    for run, tokens in ((model.prefill, random_tokens(3, batch=1)), (model.step, random_tokens(1, batch=3)[:, 0])):
+        with pytest.raises(ValueError, match="was made for 2 sequences; got [13]"):
+            run(tokens, state)
 
 
 @pytest.mark.gpu

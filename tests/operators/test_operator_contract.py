@@ -311,3 +311,25 @@ def test_a_cache_that_is_full_refuses_more(operator: Operator[Any], spec: Operat
             operator(random_input(1, hidden_size), state=state, context=SequenceContext())
         with pytest.raises(ValueError, match="max_tokens=8"):
             operator.step(random_input(1, hidden_size)[:, 0], state)
+
+
+def test_steps_in_float64_are_those_of_the_sequence(
+    spec: OperatorSpec, hidden_size: int, assert_close: CloseCheck
+) -> None:
+    operator = build_operator(spec, hidden_size=hidden_size, norm_eps=1e-6, backend="reference").double()
+    x_BTD = torch.randn(2, 5, hidden_size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    state = operator.new_state(batch_size=2, max_tokens=5, device="cpu", dtype=torch.float64)
+    stepped = torch.stack([operator.step(x_BD, state) for x_BD in x_BTD.unbind(1)], dim=1)
+    # Recurrent states are float32 whatever the dtype.
+    assert_close(stepped, operator(x_BTD, context=SequenceContext()), within=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_a_chunk_behind_a_state_can_be_trained(spec: OperatorSpec, hidden_size: int, backend: str) -> None:
+    operator = build_operator(spec, hidden_size=hidden_size, norm_eps=1e-6, backend=backend)
+    state = operator.new_state(batch_size=2, max_tokens=12, device="cpu", dtype=torch.float32)
+    for start in (0, 6):
+        x_BTD = torch.randn(2, 6, hidden_size, requires_grad=True)
+        operator(x_BTD, state=state, context=SequenceContext(start=start)).square().sum().backward()
+        assert x_BTD.grad is not None
+        assert x_BTD.grad.isfinite().all()

@@ -26,7 +26,9 @@ def architecture(pattern: str, *, kv_sources: dict[int, int] | None = None) -> A
         hidden_size=32,
         vocab_size=50,
         num_meta_tokens=3,
-        dimensions=Dimensions(head_dim=16, window=6, mamba_head_dim=16, mamba_state_size=8, rope_theta=1e4),
+        dimensions=Dimensions(
+            head_dim=16, window=6 if "w" in pattern else None, mamba_head_dim=16, mamba_state_size=8, rope_theta=1e4
+        ),
     )
     operators = [with_kv_source(spec, (kv_sources or {}).get(index)) for index, spec in enumerate(plain.operators)]
     return Architecture(hidden_size=32, vocab_size=50, num_meta_tokens=3, operators=tuple(operators))

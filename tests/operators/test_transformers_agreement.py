@@ -424,6 +424,14 @@ def grads(foreign: Foreign) -> dict[str, Tensor]:
     return found
 
 
+LOSES_MORE = {
+    "attention of Qwen2": ("in_projection.bias",),
+    "attention of Qwen3": ("heads.k_norm.weight",),
+    "gated DeltaNet of Qwen3.5": ("in_projection.weight", "conv.weight", "A_log", "dt_bias", "input"),
+}
+"""Gradients that nearly cancel, as that of a key's bias under softmax: there any bf16 loses 1 to 3 %, theirs too."""
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_outputs_and_gradients_are_those_of_others(assert_close: CloseCheck, name: str, dtype: torch.dtype) -> None:
@@ -448,16 +456,16 @@ def test_outputs_and_gradients_are_those_of_others(assert_close: CloseCheck, nam
         for key, value in expected.items():
             assert_close(found[key].reshape_as(value), value, what=key)
         return
-    # In bf16 ours is held to theirs in float32 on the same rounded weights and inputs. A gradient that cancels (that of
-    # a key's bias under softmax) loses more than the tolerance in any bf16: there ours may lose about what theirs does.
+    # In bf16 ours is held to theirs in float32 on the same rounded weights and inputs.
     foreign.module.zero_grad()
     foreign.module.to(dtype)
     y_BTD, grad_BTD = outcomes(foreign.run, rounded_to=dtype, dtype=dtype)
     rounded = grads(foreign) | {"output": y_BTD, "input": grad_BTD}
     for key, value in expected.items():
         mine = found[key].reshape_as(value)
-        if (mine - value).norm() > 2 * (rounded[key] - value).norm():
-            assert_close(mine, value, within=1e-2, what=key)
+        assert_close(mine, value, within=2e-2 if key in LOSES_MORE.get(name, ()) else 1e-2, what=key)
+        if key in LOSES_MORE.get(name, ()):
+            assert (mine - value).norm() < 2 * (rounded[key] - value).norm(), f"{key}: theirs loses less than half"
 
 
 @pytest.mark.parametrize("theirs", [torch_recurrent_gated_delta_rule, torch_chunk_gated_delta_rule])

@@ -1,4 +1,6 @@
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +46,11 @@ MAMBA2 = Mamba2Spec(num_heads=8, head_dim=64, state_size=16)
         (lambda: Mamba2Spec(num_heads=6, head_dim=64, state_size=16, num_groups=4), "multiple of num_groups"),
         (lambda: DeltaNetSpec(num_heads=4, head_dim=True), "head_dim must be a positive integer"),
         (lambda: DeltaNetSpec(num_heads=4, head_dim=64, output_gate=1), "output_gate must be true or false"),
+        *(
+            (lambda theta=theta: replace(ATTENTION, rope_theta=theta), "rope_theta must be positive and finite")
+            for theta in (0, -1.0, math.nan, math.inf)
+        ),
+        (lambda: RopeScaling(factor=math.inf), "factor >= 1"),
         (lambda: FFNSpec(intermediate_size=64, activation="swigul"), "Did you mean 'swiglu'?"),
         (
             lambda: HybridHeadSpec(attention=ATTENTION, ssm=Mamba2Spec(num_heads=4, head_dim=64, state_size=16)),

@@ -20,6 +20,7 @@ from nas.cli.latency.options import (
     VocabSize,
     rows_for,
 )
+from search_spaces.errors import UnavailableError
 
 
 def profile(
@@ -70,3 +71,6 @@ def profile(
     typer.echo(f"{table}: {len(grown.measured)} rows of {grown.fingerprint.describe()}")
     for row in grown.failed:
         typer.echo(f"not measured: {row.describe()}: {row.failure}", err=True)
+    measured = {(row.key.part, row.key.operator) for row in grown.measured}
+    if any((row.key.part, row.key.operator) not in measured for row in grown.failed):
+        raise typer.Exit(UnavailableError.exit_code)  # an operator that could not run at all
