@@ -241,7 +241,7 @@ def test_another_batch_than_that_of_the_state_is_refused(pattern: str) -> None:
     model = HybridLM(small(pattern), seed=0)
     state = model.new_state(batch_size=2, max_tokens=4, device="cpu", dtype=torch.float32)
     for run, tokens in ((model.prefill, random_tokens(3, batch=1)), (model.step, random_tokens(1, batch=3)[:, 0])):
-        with pytest.raises(ValueError, match="was made for 2 sequences; got [13]"):
+        with pytest.raises(ValueError, match=r"was made for 2 sequences; got [13]"):
             run(tokens, state)
 
 
