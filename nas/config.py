@@ -50,6 +50,9 @@ class LatencyConfig(_Section):
     device: str = "cpu"
     """`cpu` or `cuda`; rows that are missing are measured there when the search starts."""
 
+    accelerator: str | None = None
+    """Which GPU is meant, by Ray's name of it, such as `H100`; none means the one at hand."""
+
     num_threads: int = Field(default=1, ge=1)
     """CPU threads while measuring on the CPU."""
 
@@ -62,8 +65,16 @@ class LatencyConfig(_Section):
     accept_unvalidated: bool = False
     """Search also with a table that was never checked against whole models."""
 
+    accept_other_device: bool = False
+    """Search also with a given table of another device, other versions or other kernels than are asked for."""
+
     @model_validator(mode="after")
     def _checked(self) -> "LatencyConfig":
+        if self.accelerator is not None and not self.device.startswith("cuda"):
+            raise ConfigError(
+                f"latency.accelerator names a GPU; got {self.accelerator!r} with device {self.device!r}. "
+                "Set latency.device: cuda, or leave the accelerator out."
+            )
         if self.table is None and self.validation_models < 2 and not self.accept_unvalidated:
             raise ConfigError(
                 "A search needs a latency table that was checked against whole models: validation_models must be at "

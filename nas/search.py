@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import numpy as np
 from latency.plan import MeasurementRequest
 from latency.table import LatencyTable
 from nas.architectures import load_architecture
+from nas.asked_device import check_table_is_asked_for, local_fingerprint, local_obstacle
 from nas.candidates import Candidate, Record
 from nas.config import (
     CHEAP_OBJECTIVE,
@@ -36,13 +38,14 @@ from nas.executors.executor import Executor
 from nas.executors.inprocess import InProcessExecutor
 from nas.journal import repair_journal
 from nas.latency_models import random_models
-from nas.latency_source import checked_table, given_table, measured_table, needed_rows
+from nas.latency_source import given_table, needed_rows
 from nas.pricing import Pricing
+from nas.remote_measuring import MeasuringOf, RemoteMeasuring, remote_measuring
 from nas.run import OBJECTIVES, Run
 from nas.run_directory import RunDirectory, RunLock, write_atomically
+from nas.run_latency import run_table, verify_frontier
 from nas.study import Study, journal_storage
 from nas.trial_files import write_trial_files
-from nas.verification import device_obstacle, verify
 from proxies.data import Corpus, load_corpus
 from proxies.short_training import ShortTraining
 from proxies.tokenizers import ByteTokenizer
@@ -103,6 +106,11 @@ def prepare(config: SearchConfig, *, own_table: Path | None = None) -> Prepared:
     rows = needed_rows(config.latency.workload, space, seeds=[space.decode(genome) for genome in initial])
     has_own = own_table is not None and own_table.exists()
     given = None if has_own or config.latency.table is None else given_table(config.latency, rows)
+    obstacle = local_obstacle(config.latency)
+    # Where a cluster may have the device, the table is compared with that one, once it is joined.
+    if given is not None and (obstacle is None or config.resources.executor != "ray"):
+        at_hand = local_fingerprint(config.latency) if obstacle is None else None
+        check_table_is_asked_for(given, config.latency, rows=rows, at_hand=at_hand)
     if config.resources.executor == "ray":
         from nas.executors.ray_cluster import check_address
 
@@ -116,8 +124,22 @@ def prepare(config: SearchConfig, *, own_table: Path | None = None) -> Prepared:
     return Prepared(config=config, space=space, corpus=corpus, initial=initial, rows=rows, given_table=given)
 
 
-def start(config: SearchConfig, path: Path, *, observer: SearchObserver, uninterrupted: "Uninterrupted") -> Run:
+def start(
+    config: SearchConfig,
+    path: Path,
+    *,
+    observer: SearchObserver,
+    uninterrupted: "Uninterrupted",
+    measuring: MeasuringOf = remote_measuring,
+) -> Run:
     """Run a new search in a new run directory and return it.
+
+    Args:
+        config: what to search.
+        path: the run directory.
+        observer: is told how the search goes.
+        uninterrupted: context in which an interrupt waits.
+        measuring: opens what measures latency elsewhere; it opens none where this machine measures itself.
 
     Raises:
         RunDirectoryError: the directory is not empty, or another search writes it.
@@ -128,7 +150,8 @@ def start(config: SearchConfig, path: Path, *, observer: SearchObserver, uninter
     directory = RunDirectory.create(path)
     with RunLock(directory):
         _describe(directory, prepared)
-        _search(directory, prepared, observer=observer, uninterrupted=uninterrupted)
+        with measuring(config, observer.notice) as remote:
+            _search(directory, prepared, remote=remote, observer=observer, uninterrupted=uninterrupted)
     return Run(path)
 
 
@@ -139,6 +162,7 @@ def resume(
     expected: SearchConfig | None = None,
     observer: SearchObserver,
     uninterrupted: "Uninterrupted",
+    measuring: MeasuringOf = remote_measuring,
 ) -> Run:
     """Continue a run exactly: what was in flight is evaluated first, what finished never again.
 
@@ -148,6 +172,7 @@ def resume(
         expected: where given, the run must have been begun with this configuration, budget and resources aside.
         observer: is told how the search goes.
         uninterrupted: context in which an interrupt waits.
+        measuring: as in `start`.
 
     Raises:
         RunDirectoryError: it is no run, or another search writes it.
@@ -172,7 +197,8 @@ def resume(
             _check_same_corpus(directory, prepared.corpus)
         else:
             _describe(directory, prepared)
-        _search(directory, prepared, observer=observer, uninterrupted=uninterrupted)
+        with measuring(config, observer.notice) as remote:
+            _search(directory, prepared, remote=remote, observer=observer, uninterrupted=uninterrupted)
     return Run(path)
 
 
@@ -181,10 +207,23 @@ Uninterrupted = Callable[[], AbstractContextManager[None]]
 
 
 def _search(
-    directory: RunDirectory, prepared: Prepared, *, observer: SearchObserver, uninterrupted: Uninterrupted = nullcontext
+    directory: RunDirectory,
+    prepared: Prepared,
+    *,
+    remote: RemoteMeasuring | None,
+    observer: SearchObserver,
+    uninterrupted: Uninterrupted = nullcontext,
 ) -> None:
     config, space = prepared.config, prepared.space
-    table = _table(directory, prepared, observer=observer)
+    table = run_table(
+        directory,
+        config,
+        rows=prepared.rows,
+        given=prepared.given_table,
+        models=partial(random_models, space, samples=config.latency.validation_models, seed=config.seed),
+        remote=remote,
+        observer=observer,
+    )
     pricing = Pricing(space, workload=config.latency.workload, table=table, memory=config.memory_bound)
     problem: Problem[Any] = Problem(
         space=space,
@@ -239,48 +278,7 @@ def _search(
         study.mark_complete(config.budget.model_dump())
     finally:
         executor.shutdown()
-    _verify(study.history().frontier(), directory, config=config, table=table, observer=observer)
-
-
-def _table(directory: RunDirectory, prepared: Prepared, *, observer: SearchObserver) -> LatencyTable:
-    """Return the run's own copy of the latency table, made on first use."""
-    if prepared.given_table is not None and not directory.latency.exists():
-        prepared.given_table.save(directory.latency)
-    latency = prepared.config.latency
-    table = measured_table(
-        prepared.rows,
-        path=directory.latency,
-        device=latency.device,
-        num_threads=latency.num_threads,
-        measuring=observer.measuring,
-    )
-    if latency.table is None and latency.validation_models and table.validation(latency.workload) is None:
-        checked_table(
-            table,
-            path=directory.latency,
-            models=random_models(prepared.space, samples=latency.validation_models, seed=prepared.config.seed),
-            workload=latency.workload,
-            device=latency.device,
-            num_threads=latency.num_threads,
-            checking=observer.checking,
-        )
-    return table
-
-
-def _verify(
-    frontier: list[Record[Any]],
-    directory: RunDirectory,
-    *,
-    config: SearchConfig,
-    table: LatencyTable,
-    observer: SearchObserver,
-) -> None:
-    """Time the frontier whole, where its device is at hand."""
-    obstacle = device_obstacle(table, config)
-    if obstacle is not None:
-        observer.notice(f"The frontier was not timed whole: {obstacle}. On that device: nas latency verify DIR")
-        return
-    verify(frontier, directory=directory, config=config, report=observer.checking)
+    verify_frontier(study.history().frontier(), directory, config=config, table=table, remote=remote, observer=observer)
 
 
 def _executor(config: SearchConfig, evaluation: ShortTrainingEvaluation) -> Executor[Any]:

@@ -5,7 +5,7 @@ Kept in the run directory by fingerprint, so that a model is timed once however 
 
 import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -17,6 +17,9 @@ from nas.config import SearchConfig
 from nas.run_directory import RunDirectory, write_atomically
 from search_spaces import Architecture
 from search_spaces.errors import UnavailableError
+
+Timed = Callable[[Sequence[Architecture]], Iterable[list[float]]]
+"""Yields the milliseconds of a few whole runs of each architecture."""
 
 Report = Callable[[int, int, str], None]
 """Called with models timed, models there are, and words about the last one."""
@@ -50,30 +53,47 @@ def device_obstacle(table: LatencyTable, config: SearchConfig) -> str | None:
 
 
 def verify(
-    frontier: list[Record[Any]], *, directory: RunDirectory, config: SearchConfig, report: Report
+    frontier: list[Record[Any]],
+    *,
+    directory: RunDirectory,
+    config: SearchConfig,
+    report: Report,
+    timed: Timed | None = None,
 ) -> dict[str, Verified]:
     """Time every model of the frontier that was not timed before; return all by fingerprint.
 
-    The caller has made sure that the device is at hand.
+    The caller has made sure that the device is at hand; `timed` is where it is not this machine's.
     """
+    verified = read_verified(directory)
+    todo = {
+        fingerprint: Architecture.from_dict(record.candidate.description["target"])
+        for record in frontier
+        if (fingerprint := record.candidate.fingerprint) not in verified
+    }
+    times = iter((timed or _timed_here(config))(list(todo.values())))
+    for index, record in enumerate(frontier):
+        if record.candidate.fingerprint not in verified:
+            verified[record.candidate.fingerprint] = Verified(
+                trial=record.number,
+                predicted_ms=record.objectives["latency_ms"],
+                measured_ms=median(next(times)),
+                date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            )
+            _write(directory, verified)
+        report(index + 1, len(frontier), f"trial {record.number}")
+    return verified
+
+
+def _timed_here(config: SearchConfig) -> Timed:
     from latency.measure import threads
     from latency.validate import time_whole_ms
 
-    verified = read_verified(directory)
-    with threads(config.latency.num_threads):
-        for index, record in enumerate(frontier):
-            if record.candidate.fingerprint not in verified:
-                target = Architecture.from_dict(record.candidate.description["target"])
-                runs_ms = time_whole_ms(target, workload=config.latency.workload, device=config.latency.device)
-                verified[record.candidate.fingerprint] = Verified(
-                    trial=record.number,
-                    predicted_ms=record.objectives["latency_ms"],
-                    measured_ms=median(runs_ms),
-                    date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                )
-                _write(directory, verified)
-            report(index + 1, len(frontier), f"trial {record.number}")
-    return verified
+    def timed(architectures: Sequence[Architecture]) -> Iterator[list[float]]:
+        for architecture in architectures:
+            with threads(config.latency.num_threads):
+                yield time_whole_ms(architecture, workload=config.latency.workload, device=config.latency.device)
+
+    return timed
 
 
 def read_verified(directory: RunDirectory) -> dict[str, Verified]:

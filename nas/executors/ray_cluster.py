@@ -134,6 +134,24 @@ def _termination_handler_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Be connected to a cluster; executors inside share the connection.
+
+    Raises:
+        ResourceError: the address does not answer.
+    """
+    import ray
+
+    with _termination_handler_kept():
+        owns_connection = _connect(address)
+    try:
+        yield
+    finally:
+        if owns_connection:
+            ray.shutdown()
+
+
 def _evaluate_remotely(evaluate: Evaluate[G], genome: G, seed: int) -> Outcome:
     return evaluate_safely(evaluate, genome, seed)
 

@@ -1,6 +1,7 @@
 """Whatever a user can do wrong: one clear error, its exit code, and nothing lost or left behind."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_a_table_that_was_never_checked_is_refused_unless_accepted(nas, table, t
     assert "latency.accept_unvalidated: true" in message
     nas(*command, "--set", "latency.accept_unvalidated=true")
     assert "never checked against whole models" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_table_of_another_device_or_version_is_refused_unless_insisted_on(nas, table, tmp_path):
+    other = LatencyTable.load(table)
+    other.fingerprint = replace(other.fingerprint, device_name="Model 9000", torch="2.0.0")
+    other.save(tmp_path / "other.parquet")
+    given = ["--set", f"latency.table={tmp_path}/other.parquet"]
+    command = ["search", nas.config, "--run-dir", tmp_path / "run", *given, "--set", "budget.evaluations=1"]
+    message = refused(nas, *command, expect=4)
+    assert "device_name (table Model 9000, here " in message
+    assert "torch (table 2.0.0, here " in message
+    assert "latency.accept_other_device: true" in message
+    assert not (tmp_path / "run").exists()
+    nas(*command, "--set", "latency.accept_other_device=true")
 
 
 def test_an_empty_corpus_is_refused(nas, tmp_path):
