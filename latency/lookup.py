@@ -5,13 +5,13 @@ It never extrapolates and never guesses an operator from another: what lies outs
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.rows import LatencyRow
+from latency.rows import LatencyRow, RowKey
 from latency.workload import Phase
 from search_spaces.errors import NasError
 
@@ -35,6 +35,12 @@ class CurveKey:
     num_meta_tokens: int = 0
 
 
+    @classmethod
+    def of(cls, key: RowKey) -> "CurveKey":
+        """Return the curve a row lies on."""
+        return cls(**{field.name: getattr(key, field.name) for field in fields(cls)})
+
+
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Ascending contexts and the median microseconds at each."""
 
@@ -47,16 +53,7 @@ class Lookup:
         found: dict[CurveKey, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
         for row in rows:
             key = row.key
-            curve_key = CurveKey(
-                part=key.part,
-                operator=key.operator,
-                hidden_size=key.hidden_size,
-                vocab_size=key.vocab_size,
-                phase=key.phase,
-                dtype=key.dtype,
-                num_meta_tokens=key.num_meta_tokens,
-            )
-            found[curve_key][key.batch_size][key.context_tokens] = row.median_us
+            found[CurveKey.of(key)][key.batch_size][key.context_tokens] = row.median_us
         self._curves: dict[CurveKey, dict[int, Curve]] = {
             key: {batch: _curve(points) for batch, points in sorted(by_batch.items())}
             for key, by_batch in found.items()
@@ -70,6 +67,14 @@ class Lookup:
             UnmeasuredError: no row, or a batch or context outside those measured.
         """
         return self.sum_microseconds(key, batch_size=batch_size, first_context=context_tokens, num_steps=1)
+
+    def knows(self, key: RowKey) -> bool:
+        """Return whether there is a time for a row, measured or between those measured."""
+        try:
+            self.microseconds(CurveKey.of(key), batch_size=key.batch_size, context_tokens=key.context_tokens)
+        except UnmeasuredError:
+            return False
+        return True
 
     def sum_microseconds(
         self, key: CurveKey, *, batch_size: int, first_context: int, num_steps: int, most_context: int | None = None

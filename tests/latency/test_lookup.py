@@ -80,3 +80,18 @@ def test_a_window_stops_growing() -> None:
     lookup = lookup_of({(1, 0): 10.0, (1, 10): 20.0})
     total = lookup.sum_microseconds(KEY, batch_size=1, first_context=9, num_steps=100, most_context=10)
     assert total == pytest.approx(19.0 + 99 * 20.0)
+
+
+@pytest.mark.parametrize(("batch", "context", "known"), [(1, 10, True), (1, 15, True), (2, 15, True), (1, 21, False)])
+def test_what_lies_between_measured_rows_is_known(batch: int, context: int, known: bool) -> None:
+    lookup = lookup_of({(1, 10): 1.0, (1, 20): 2.0, (4, 10): 3.0, (4, 20): 4.0})
+    key = RowKey(
+        part="operator",
+        operator="x",
+        hidden_size=64,
+        phase="decode",
+        batch_size=batch,
+        context_tokens=context,
+        dtype="float32",
+    )
+    assert lookup.knows(key) is known
