@@ -13,11 +13,11 @@ import pandas as pd
 from search_spaces.errors import NasError
 
 Status = Literal["finished", "failed", "infeasible", "running"]
-Origin = Literal["random", "seed", "mutation", "crossover", "repeat"]
+Origin = Literal["random", "seed", "mutation", "crossover", "suggested", "repeat"]
 State = Literal["running", "finished", "interrupted"]
 
-EVOLVED: Final[tuple[Origin, ...]] = ("mutation", "crossover")
-"""Origins that the evolution proposed; `random` and `seed` start it."""
+EVOLVED: Final[tuple[Origin, ...]] = ("mutation", "crossover", "suggested")
+"""Origins that the strategy proposed; `random` and `seed` start it."""
 
 
 class FrameError(NasError, ValueError):
@@ -40,8 +40,8 @@ class Column:
 COLUMNS: Final = (
     Column(name="number", dtype="int64", meaning="Trial number, unique, in the order of proposal."),
     Column(name="status", dtype="str", meaning="finished, failed, infeasible (breaks a limit) or running."),
-    Column(name="origin", dtype="str", meaning="random, seed (given), mutation, crossover, or repeat."),
-    Column(name="parent", dtype="Int64", meaning="Number of the parent; null for random and seed."),
+    Column(name="origin", dtype="str", meaning="random, seed (given), mutation, crossover, suggested or repeat."),
+    Column(name="parent", dtype="Int64", meaning="Number of the parent; null for random, seed and suggested."),
     Column(name="mutation", dtype="str", meaning="What changed against the parent, in words; may be null."),
     Column(
         name="repeat_of",

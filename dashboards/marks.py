@@ -2,7 +2,13 @@
 
 from typing import Final
 
-SYMBOLS: Final = {"random": "circle", "seed": "square", "mutation": "diamond", "crossover": "diamond"}
+SYMBOLS: Final = {
+    "random": "circle",
+    "seed": "square",
+    "mutation": "diamond",
+    "crossover": "diamond",
+    "suggested": "diamond",
+}
 
-ORIGIN_GROUPS: Final = {"random": ("random",), "seed": ("seed",), "evolved": ("mutation", "crossover")}
+ORIGIN_GROUPS: Final = {"random": ("random",), "seed": ("seed",), "evolved": ("mutation", "crossover", "suggested")}
 """Origins as legends name them."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 G = TypeVar("G", bound=Hashable)
 
-Origin = Literal["random", "seed", "mutation", "repeat"]
-"""Where a genome came from. A `repeat` is an earlier candidate under another training seed: it measures noise."""
+Origin = Literal["random", "seed", "mutation", "suggested", "repeat"]
+"""Where a genome came from. What is `suggested` comes from a sampler and has no parent. A `repeat` is an earlier
+candidate under another training seed: it measures noise."""
 
 Status = Literal["finished", "failed", "infeasible"]
 """`infeasible`: evaluated, but above a constraint."""
@@ -40,6 +41,9 @@ class Proposal(Generic[G]):
 
     repeat_of: int | None = None
     """Number of the trial evaluated again."""
+
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-ready: what the strategy will want to know again about how it was drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

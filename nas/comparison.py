@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from dashboards.frame import EVOLVED
 from nas.candidates import History
 from nas.pareto import hypervolume
 
@@ -80,7 +81,7 @@ def compare_halves(history: History[G]) -> HalvesCompared | None:
     """Return the comparison, or none while either half is empty or an objective is not positive."""
     finished = history.finished()
     random_half = [record for record in finished if record.candidate.proposal.origin == "random"]
-    evolved_half = [record for record in finished if record.candidate.proposal.origin == "mutation"]
+    evolved_half = [record for record in finished if record.candidate.proposal.origin in EVOLVED]
     num_each = min(len(random_half), len(evolved_half))
     points = history.points(finished)
     if num_each == 0 or min(map(min, points)) <= 0:

@@ -39,6 +39,14 @@ def journal_storage(path: Path) -> BaseStorage:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
+def recorded_objectives(storage: BaseStorage, *, name: str = "search") -> tuple[str, ...] | None:
+    """Return what the study `name` minimises, or none where there is no such study."""
+    if name not in {study.study_name for study in storage.get_all_studies()}:
+        return None
+    found = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(_OBJECTIVES)
+    return None if found is None else tuple(found)
+
+
 class Study(Generic[G]):
     """All trials of one search, each written once before it starts and once when it ends."""
 
@@ -223,6 +231,7 @@ class Study(Generic[G]):
             "parent": proposal.parent,
             "mutation": proposal.mutation,
             "repeat_of": proposal.repeat_of,
+            "sampling": dict(proposal.sampling),
             "seed": candidate.seed,
             "cheap": dict(candidate.cheap),
             "description": dict(candidate.description),
@@ -235,6 +244,7 @@ class Study(Generic[G]):
             parent=content["parent"],
             mutation=content["mutation"],
             repeat_of=content["repeat_of"],
+            sampling=content.get("sampling", {}),  # studies of version 0.1 have none
         )
         return Candidate(
             number=number,

@@ -12,7 +12,7 @@ from search_spaces.pattern import LETTERS, format_pattern, parse_pattern
 from search_spaces.presets import load_preset, preset_names, space_from_dict, space_to_dict
 from search_spaces.ratio_blocks import RatioBlocks
 from search_spaces.references import load_reference, reference_names
-from search_spaces.space import ArchitectureSpace, RepairingSpace, SearchSpace
+from search_spaces.space import ArchitectureSpace, RepairingSpace, SearchSpace, SuggestingSpace, SuggestingTrial
 from search_spaces.specs import (
     SPEC_CLASSES,
     AttentionSpec,
@@ -60,6 +60,8 @@ __all__ = [
     "Stage",
     "StagedGenome",
     "StagedSpace",
+    "SuggestingSpace",
+    "SuggestingTrial",
     "UnavailableError",
     "Unit",
     "architecture_features",

@@ -12,6 +12,7 @@ import numpy as np
 from search_spaces.errors import SpecError
 from search_spaces.genome import MIXERS, Block
 from search_spaces.pattern import is_letter, near_letter
+from search_spaces.space import SuggestingTrial
 
 T = TypeVar("T")
 
@@ -37,6 +38,9 @@ class BlockGrammar(Protocol):
     def sample(self, *, rng: np.random.Generator) -> Block:
         """Return a random block."""
 
+    def suggest(self, trial: SuggestingTrial, *, name: str) -> Block:
+        """Return the block of the parameters a trial gives, each called by `name` and its own; always the same ones."""
+
     def contains(self, block: Block) -> bool:
         """Whether the grammar makes this block."""
 
@@ -53,6 +57,11 @@ class BlockGrammar(Protocol):
 def choose(options: Sequence[T], rng: np.random.Generator) -> T:
     """Return one of the options, each equally likely."""
     return options[int(rng.integers(len(options)))]
+
+
+def suggested(options: Sequence[T], trial: SuggestingTrial, *, name: str) -> T:
+    """Return the option whose place a trial gives: options in an order that samplers may learn from."""
+    return options[trial.suggest_int(name, 0, len(options) - 1)]
 
 
 def checked_mixers(mixers: Iterable[str]) -> tuple[str, ...]:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.architecture import Architecture
-from search_spaces.blocks import choose
+from search_spaces.blocks import choose, suggested
 from search_spaces.dimensions import Dimensions
 from search_spaces.errors import SpecError
 from search_spaces.features import architecture_features
 from search_spaces.limits import check_buildable, checked_increasing
 from search_spaces.pattern import parse_pattern
+from search_spaces.space import SuggestingTrial
 from search_spaces.specs import OperatorSpec
 from search_spaces.strict import from_mapping
 
@@ -83,6 +84,12 @@ class DepthWidthSpace:
         """Return the depth of one parent at the width of the other."""
         deep, wide = (first, second) if rng.integers(2) else (second, first)
         return DepthWidthGenome(deep.num_blocks, wide.hidden_size)
+
+    def suggest(self, trial: SuggestingTrial) -> DepthWidthGenome:
+        """Return the genome of a depth and a width."""
+        return DepthWidthGenome(
+            suggested(self.depths, trial, name="depth"), suggested(self.hidden_sizes, trial, name="width")
+        )
 
     def contains(self, genome: DepthWidthGenome) -> bool:
         """Whether the genome is a point of the grid."""

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from search_spaces.blocks import Moves, checked_counts, checked_mixers, choose
+from search_spaces.blocks import Moves, checked_counts, checked_mixers, choose, suggested
 from search_spaces.errors import SpecError
 from search_spaces.genome import Block, Unit
 from search_spaces.pattern import word_for
+from search_spaces.space import SuggestingTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,18 @@ class FreeBlocks:
         """Return a random block: length, then each unit, uniform."""
         length = int(rng.integers(1, self.max_mixers + 1))
         return Block(tuple(Unit(choose(self.mixers, rng), choose(self.ffns_per_mixer, rng)) for _ in range(length)))
+
+    def suggest(self, trial: SuggestingTrial, *, name: str) -> Block:
+        """Return a block of a length, a mixer and an FFN count for every place; those beyond the length are left."""
+        length = trial.suggest_int(f"{name} mixers", 1, self.max_mixers)
+        units = [
+            Unit(
+                trial.suggest_categorical(f"{name} mixer {place}", self.mixers),
+                suggested(self.ffns_per_mixer, trial, name=f"{name} FFNs {place}"),
+            )
+            for place in range(1, self.max_mixers + 1)
+        ]
+        return Block(tuple(units[:length]))
 
     def contains(self, block: Block) -> bool:
         """Whether the block is short enough and made of known units."""

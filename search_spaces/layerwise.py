@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.architecture import Architecture
-from search_spaces.blocks import choose
+from search_spaces.blocks import choose, suggested
 from search_spaces.dimensions import Dimensions
 from search_spaces.edits import Edit, Kept, apply_edit, drop_broken_links
 from search_spaces.errors import SpecError
 from search_spaces.features import architecture_features
 from search_spaces.limits import check_buildable, check_range, checked_increasing
 from search_spaces.pattern import is_letter, near_letter, word_for
+from search_spaces.space import SuggestingTrial
 from search_spaces.specs import OperatorSpec, is_mixer, kv_source, with_kv_source
 
 Moves = Iterator[tuple[Architecture, str]]
@@ -134,6 +135,25 @@ class LayerwiseSpace:
         )
         operators = head + shifted
         return replace(first, operators=operators) if any(map(is_mixer, operators)) else first
+
+    def suggest(self, trial: SuggestingTrial) -> Architecture:
+        """Return a genome of a width, a depth and an operator for every place; those beyond the depth are left.
+
+        An operator is a letter or a place in the menu. One of FFNs alone may come of it, which lies outside the space.
+        """
+        hidden_size = suggested(self.hidden_sizes, trial, name="width") if self.width_is_gene else self.hidden_sizes[-1]
+        depth = trial.suggest_int("depth", self.min_operators, self.max_operators)
+        offered = {letter: self.dimensions.operator(letter, hidden_size=hidden_size) for letter in self.letters}
+        offered |= {f"menu {place}": spec for place, spec in enumerate(self.menu)}
+        places = range(1, self.max_operators + 1)
+        operators = [offered[trial.suggest_categorical(f"operator {place}", list(offered))] for place in places]
+        return Architecture(
+            hidden_size=hidden_size,
+            operators=tuple(operators[:depth]),
+            vocab_size=self.vocab_size,
+            num_meta_tokens=self.num_meta_tokens,
+            tie_embeddings=self.tie_embeddings,
+        )
 
     def contains(self, genome: Architecture) -> bool:
         """Whether width, depth and every operator (links aside) are on offer and one operator mixes tokens."""

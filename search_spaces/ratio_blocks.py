@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from search_spaces.blocks import Moves, checked_counts, checked_mixers, choose
+from search_spaces.blocks import Moves, checked_counts, checked_mixers, choose, suggested
 from search_spaces.errors import SpecError
 from search_spaces.genome import Block, Unit
 from search_spaces.pattern import word_for
+from search_spaces.space import SuggestingTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,15 @@ class RatioBlocks:
         ratio = choose(self._ratios, rng)
         kinds = [str(kind) for kind in rng.permutation(self.mixers)[:2]]
         return _ratio_block(kinds[0], kinds[-1], ratio, choose(self.ffns_per_mixer, rng))
+
+    def suggest(self, trial: SuggestingTrial, *, name: str) -> Block:
+        """Return a block of a ratio, two kinds and an FFN count; a kind that is given twice is paired with the next."""
+        ratio = suggested(self._ratios, trial, name=f"{name} ratio")
+        first = trial.suggest_categorical(f"{name} first mixer", self.mixers)
+        second = trial.suggest_categorical(f"{name} second mixer", self.mixers)
+        if first == second:
+            first = self.mixers[(self.mixers.index(second) + 1) % len(self.mixers)]
+        return _ratio_block(first, second, ratio, suggested(self.ffns_per_mixer, trial, name=f"{name} FFNs"))
 
     def contains(self, block: Block) -> bool:
         """Whether the block is a ratio of at most two known kinds with one FFN count."""

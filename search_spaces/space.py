@@ -3,7 +3,7 @@
 The engine knows only `SearchSpace`: it also optimises genomes that are no language models.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -52,6 +52,31 @@ class RepairingSpace(SearchSpace[G], Protocol[G]):
         """Return the largest repaired genome that `meets` accepts, or none.
 
         The paper's "largest width within the latency budget" [NF C.1], without the space knowing what latency is.
+        """
+
+
+class SuggestingTrial(Protocol):
+    """What of Optuna's `Trial` a space may ask; an Optuna trial is one."""
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        """Return an integer from `low` to `high`, both included."""
+
+    def suggest_float(self, name: str, low: float, high: float) -> float:
+        """Return a number from `low` to `high`."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
+        """Return one of the choices, which have no order."""
+
+
+@runtime_checkable
+class SuggestingSpace(SearchSpace[G], Protocol[G]):
+    """A space that names its parameters, for samplers that know parameters and no genomes."""
+
+    def suggest(self, trial: SuggestingTrial) -> G:
+        """Return the genome of the parameters a trial gives; one outside the space is drawn again.
+
+        Best is to ask for the same parameters in every trial, those without effect included: Optuna's samplers cross
+        only what all trials have.
         """
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.architecture import Architecture
-from search_spaces.blocks import BlockGrammar, Moves, choose
+from search_spaces.blocks import BlockGrammar, Moves, choose, suggested
 from search_spaces.dimensions import Dimensions
 from search_spaces.encoding import stages_of
 from search_spaces.errors import SpecError
 from search_spaces.features import architecture_features
 from search_spaces.genome import Block, Stage, StagedGenome
 from search_spaces.limits import check_buildable, check_range, checked_increasing
+from search_spaces.space import SuggestingTrial
 from search_spaces.specs import OperatorSpec
 from search_spaces.strict import from_mapping
 
@@ -86,7 +87,8 @@ class StagedSpace:
         hidden_size = choose(self.hidden_sizes, rng) if self.width_is_gene else self.hidden_sizes[-1]
         for _ in range(MAX_DRAWS):
             blocks = [self.blocks.sample(rng=rng) for _ in range(int(rng.integers(1, self.num_stages + 1)))]
-            stages = self._dealt(blocks, int(rng.integers(self.min_operators, self.max_operators + 1)), rng)
+            depth = int(rng.integers(self.min_operators, self.max_operators + 1))
+            stages = self._dealt(blocks, depth, lambda open_stages, _: choose(open_stages, rng))
             if self.min_operators <= sum(stage.size for stage in stages) <= self.max_operators:
                 return StagedGenome(hidden_size, stages)
         raise SpecError(
@@ -141,6 +143,25 @@ class StagedSpace:
                 if child not in (first, second):
                     return child
         return fallback
+
+    def suggest(self, trial: SuggestingTrial) -> StagedGenome:
+        """Return a genome of a width, a depth, and for every stage a block and its share of the repeats.
+
+        The depth may come out below the one given, as in `sample`, and so below the least.
+        """
+        hidden_size = suggested(self.hidden_sizes, trial, name="width") if self.width_is_gene else self.hidden_sizes[-1]
+        depth = trial.suggest_int("depth", self.min_operators, self.max_operators)
+        num_stages = trial.suggest_int("stages", 1, self.num_stages)
+        names = [f"stage {number}" for number in range(1, self.num_stages + 1)]
+        blocks = [self.blocks.suggest(trial, name=name) for name in names][:num_stages]
+        shares = [trial.suggest_int(f"{name} share", 1, self.max_repeats) for name in names]
+        while len(blocks) > 1 and sum(block.size for block in blocks) > self.max_operators:
+            blocks.pop()
+
+        def fewest_for_its_share(open_stages: list[int], repeats: list[int]) -> int:
+            return min(open_stages, key=lambda index: repeats[index] / shares[index])
+
+        return StagedGenome(hidden_size, self._dealt(blocks, depth, fewest_for_its_share))
 
     def contains(self, genome: StagedGenome) -> bool:
         """Whether the genome obeys every limit."""
@@ -221,15 +242,18 @@ class StagedSpace:
             reachable = reachable | depths
         return reachable
 
-    def _dealt(self, blocks: list[Block], depth: int, rng: np.random.Generator) -> tuple[Stage, ...]:
-        """Return stages of these blocks with as many repeats as `depth` allows, each given to a random stage."""
+    def _dealt(self, blocks: list[Block], depth: int, pick: Callable[[list[int], list[int]], int]) -> tuple[Stage, ...]:
+        """Return stages of these blocks with as many repeats as `depth` allows.
+
+        Each goes to the stage that `pick` chooses of those with room, given the repeats so far.
+        """
         sizes = [block.size for block in blocks]
         repeats = [1] * len(blocks)
         room = depth - sum(sizes)
         while open_stages := [
             index for index, size in enumerate(sizes) if size <= room and repeats[index] < self.max_repeats
         ]:
-            index = choose(open_stages, rng)
+            index = pick(open_stages, repeats)
             repeats[index] += 1
             room -= sizes[index]
         return tuple(map(Stage, blocks, repeats))

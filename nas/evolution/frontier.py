@@ -1,7 +1,7 @@
 """One search for the whole frontier, steady-state: no cycles, no waiting.
 
 Each tournament draws a budget on the second objective from the parents and takes the best under it. Parents are the
-frontier of everything seen and the youngest of the rest.
+frontier of everything seen and the youngest of the rest. With one objective there is no budget.
 """
 
 from collections.abc import Hashable, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from nas.candidates import Candidate, History, Proposal
 from nas.evolution.initialization import opening_proposal, random_proposal
 from nas.evolution.repair import kept_or_fitted
-from nas.evolution.selection import budget_tournament
+from nas.evolution.selection import budget_tournament, tournament
 from nas.evolution.strategy import Problem, Strategy, num_proposed, taken_fingerprints
 from nas.evolution.survival import archive
 from nas.evolution.variation import offspring
@@ -55,12 +55,12 @@ class Frontier(Strategy[G], Generic[G]):
         parents = archive(history, size=self.population_size)
         if not parents:
             return random_proposal(self.problem, taken, repair=kept_or_fitted, rng=rng)
-        parent = budget_tournament(
-            parents,
-            size=self.tournament_size,
-            objective=self.problem.expensive[0],
-            budgeted=self.problem.objectives[1],
-            rng=rng,
-        )
+        ranked, *budgeted = self.problem.objectives
+        if budgeted:
+            parent = budget_tournament(
+                parents, size=self.tournament_size, objective=ranked, budgeted=budgeted[0], rng=rng
+            )
+        else:
+            parent = tournament(parents, size=self.tournament_size, objective=ranked, rng=rng)
         mates = history.frontier()
         return offspring(self.problem, parent, taken, mates=mates, repair=kept_or_fitted, rng=rng)

@@ -1,1 +1,1 @@
-"""Where evaluations run: in this process or on a Ray cluster."""
+"""Where evaluations run: in this process, in its threads or on a Ray cluster."""

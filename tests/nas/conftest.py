@@ -11,6 +11,7 @@ from nas.candidates import Candidate, Evaluated, Failed, Outcome, Proposal
 from nas.evolution.strategy import Problem
 from nas.executors.inprocess import InProcessExecutor
 from nas.study import Study
+from search_spaces import SuggestingTrial
 
 Genome = tuple[int, ...]
 
@@ -33,6 +34,9 @@ class LetterSpace:
     def crossover(self, first: Genome, second: Genome, *, rng: np.random.Generator) -> Genome:
         cut = int(rng.integers(self.length))
         return (*first[:cut], *second[cut:])
+
+    def suggest(self, trial: SuggestingTrial) -> Genome:
+        return tuple(trial.suggest_int(f"digit {place}", 0, self.num_values - 1) for place in range(self.length))
 
     def contains(self, genome: Genome) -> bool:
         return len(genome) == self.length and all(0 <= value < self.num_values for value in genome)

@@ -9,6 +9,7 @@ from nas.candidates import Candidate, Evaluated, Failed, Proposal
 from nas.errors import ResourceError
 from nas.executors.inprocess import InProcessExecutor
 from nas.executors.ray_cluster import CandidateResources, RayExecutor, check_address
+from nas.executors.threads import ThreadsExecutor
 
 
 def resources(**changes):
@@ -64,9 +65,17 @@ def ray_executor(ray_token):
     executor.shutdown()
 
 
-@pytest.fixture(params=["inprocess", "ray"])
+@pytest.fixture(params=["inprocess", "threads", "ray"])
 def executor(request):
-    return InProcessExecutor(behave) if request.param == "inprocess" else request.getfixturevalue("ray_executor")
+    match request.param:
+        case "inprocess":
+            yield InProcessExecutor(behave)
+        case "threads":
+            threads = ThreadsExecutor(behave, num_threads=2)
+            yield threads
+            threads.shutdown()
+        case _:
+            yield request.getfixturevalue("ray_executor")
 
 
 def test_an_outcome_comes_back_under_its_number_and_seed(executor):

@@ -1,0 +1,210 @@
+"""The engine as a library: `nas.optimize`, for any space and any expensive function.
+
+Knows no language models, run directories or clusters; for those there is `search.py`.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from nas.candidates import Evaluated, Failed, History, Outcome
+from nas.engine import run
+from nas.errors import ConfigError, StudyError
+from nas.evolution.registry import make_strategy
+from nas.evolution.strategy import Problem, Strategy
+from nas.executors.executor import Evaluate, Executor
+from nas.executors.inprocess import InProcessExecutor
+from nas.executors.threads import ThreadsExecutor
+from nas.opening import UNNAMED, Opening
+from nas.study import Study, journal_storage, recorded_objectives
+from search_spaces import SearchSpace
+from search_spaces.errors import near_miss
+
+G = TypeVar("G", bound=Hashable)
+
+
+def optimize(
+    space: SearchSpace[G],
+    evaluate: Callable[[G], Mapping[str, float] | Failed],
+    *,
+    cheap: Callable[[G], Mapping[str, float]] | None = None,
+    constraints: Mapping[str, float] | None = None,
+    initial: Sequence[G] = (),
+    strategy: str | tuple[str, Mapping[str, int]] = "surrogate",
+    num_evaluations: int,
+    seed: int,
+    parallelism: int = 1,
+    executor: Executor[G] | Callable[[Evaluate[G]], Executor[G]] | None = None,
+    study: Study[G] | Path | str | None = None,
+) -> History[G]:
+    """Search a space for the genomes whose objectives no other betters, and return all that was evaluated.
+
+    Every objective is minimised. What the expensive ones are is learnt from the first candidate that evaluates. One
+    evaluation at a time, the same arguments give the same candidates.
+
+    Args:
+        space: which genomes there are.
+        evaluate: returns the expensive objectives of a genome by name, or `Failed`. An exception is a failure of kind
+            `bug`, an objective that is not finite one of kind `diverged`; the search goes on, but not after five bugs
+            in a row.
+        cheap: returns objectives that need no evaluation, by name; always the same names.
+        constraints: upper bounds by name. What is above one on a cheap objective is not proposed; what ends above one
+            on an expensive objective is `infeasible`, and on no frontier.
+        initial: genomes evaluated first, whatever the constraints.
+        strategy: `surrogate`, `frontier`, `aging`, `random`, `nsga2` or `tpe`, or one with settings, as in
+            `("nsga2", {"population_size": 20})`.
+        num_evaluations: candidates in all, those already in the study counted.
+        seed: of the search.
+        parallelism: evaluations at once, in threads of this process; then the order in which they end decides what is
+            proposed next. For other processes and clusters there are executors.
+        executor: runs evaluations. Either what makes one from an evaluation, such as `InProcessExecutor`, or one that
+            was made before: it evaluates what it was made with and is not shut down.
+        study: a journal file, made where there is none, or a study that knows its objectives. A search that was stopped
+            goes on from it. A new file is written from the first candidate on that evaluates.
+
+    Raises:
+        ConfigError: an argument breaks a rule.
+        InfeasibleError: no genome found meets the constraints on cheap objectives.
+        SearchFailedError: several evaluations in a row failed by a bug.
+        StudyError: the study is of other objectives.
+    """
+    _check(space, initial=initial, num_evaluations=num_evaluations, parallelism=parallelism, executor=executor)
+    bounds = dict(constraints or {})
+    storage = journal_storage(Path(study)) if isinstance(study, Path | str) else None
+    record = study if isinstance(study, Study) else None
+    recorded = record.objectives if record else recorded_objectives(storage) if storage else None
+    problem = _problem(space, cheap, initial=initial, bounds=bounds, recorded=recorded, seed=seed)
+    make = partial(_strategy, strategy)
+    make(problem)  # so that a strategy nobody knows is refused before anything starts
+    evaluation = _Evaluation(evaluate)
+    given = executor if isinstance(executor, Executor) else None
+    runner = given or _new_executor(evaluation, executor, parallelism=parallelism)
+    try:
+        opening = None
+        if recorded is None:
+            runner = opening = Opening(runner)
+            failures = opening.run(problem, make, num_evaluations=num_evaluations, seed=seed)
+            if opening.expensive is None:
+                return History(list(failures.history()), objectives=problem.cheap_objectives, space=space)
+            problem = _named(problem, opening.expensive, bounds)
+        record = record or Study(space=space, objectives=problem.objectives, storage=storage)
+        record.tell_written_results()
+        if opening is not None:
+            opening.write(record, constraints=problem.constraints)
+        run(
+            problem,
+            make(problem),
+            study=record,
+            executor=runner,
+            num_evaluations=num_evaluations,
+            seed=seed,
+        )
+    finally:
+        if given is None:
+            runner.shutdown()
+    return record.history()
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation(Generic[G]):
+    """What a user evaluates, as executors ask for it; it can be pickled where the function can."""
+
+    function: Callable[[G], Mapping[str, float] | Failed]
+
+    def __call__(self, genome: G, seed: int) -> Outcome:  # noqa: ARG002  repeats alone differ in it; there are none
+        found = self.function(genome)
+        if isinstance(found, Failed):
+            return found
+        if not isinstance(found, Mapping) or not found:
+            return Failed("bug", f"evaluate must return objectives by name, or Failed; it returned {found!r}.")
+        return Evaluated(objectives={name: float(value) for name, value in found.items()})
+
+
+def _problem(
+    space: SearchSpace[G],
+    cheap: Callable[[G], Mapping[str, float]] | None,
+    *,
+    initial: Sequence[G],
+    bounds: Mapping[str, float],
+    recorded: Sequence[str] | None,
+    seed: int,
+) -> Problem[G]:
+    """Return the problem, with the expensive objectives on record or none yet."""
+    specimen = initial[0] if initial else space.sample(rng=np.random.default_rng(seed))
+    names = () if cheap is None else tuple(cheap(specimen))
+    problem = Problem(
+        space=space,
+        expensive=UNNAMED,
+        cheap=cheap or _nothing,
+        cheap_objectives=names,
+        constraints={name: bound for name, bound in bounds.items() if name in names},
+        initial=tuple(initial),
+    )
+    if recorded is None:
+        return problem
+    expensive = tuple(name for name in recorded if name not in names)
+    missing = [name for name in names if name not in recorded]
+    if missing or not expensive:
+        raise StudyError(
+            f"The study minimises {', '.join(recorded)}; the cheap objectives are {', '.join(names)}. "
+            "All of those must be among the study's, which needs an expensive one besides. Use another study."
+        )
+    return _named(problem, expensive, bounds)
+
+
+def _named(problem: Problem[G], expensive: tuple[str, ...], bounds: Mapping[str, float]) -> Problem[G]:
+    """Return the problem with its expensive objectives and every constraint.
+
+    Raises:
+        ConfigError: an objective is cheap and expensive, or a constraint bounds none.
+    """
+    both = [name for name in expensive if name in problem.cheap_objectives]
+    if both:
+        raise ConfigError(f"An objective is cheap or expensive; got {both[0]!r} from both functions. Rename one.")
+    named = replace(problem, expensive=expensive, constraints=dict(bounds))
+    for name in bounds:
+        if name not in named.objectives:
+            raise ConfigError(f"A constraint bounds an objective; got {name!r}.{near_miss(name, named.objectives)}")
+    return named
+
+
+def _nothing(_: Hashable) -> Mapping[str, float]:
+    return {}
+
+
+def _strategy(asked: str | tuple[str, Mapping[str, int]], problem: Problem[G]) -> Strategy[G]:
+    name, settings = (asked, {}) if isinstance(asked, str) else asked
+    return make_strategy(name, problem, settings)
+
+
+def _new_executor(
+    evaluation: Evaluate[G], make: Callable[[Evaluate[G]], Executor[G]] | Any, *, parallelism: int
+) -> Executor[G]:
+    if make is not None:
+        made: Executor[G] = make(evaluation)
+        return made
+    if parallelism == 1:
+        return InProcessExecutor(evaluation)
+    return ThreadsExecutor(evaluation, num_threads=parallelism)
+
+
+def _check(
+    space: SearchSpace[G], *, initial: Sequence[G], num_evaluations: int, parallelism: int, executor: object
+) -> None:
+    for name, value in (("num_evaluations", num_evaluations), ("parallelism", parallelism)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} must be a positive integer; got {value!r}.")
+    if parallelism > 1 and executor is not None:
+        raise ConfigError(
+            f"An executor knows how many evaluations it runs at once; got parallelism={parallelism} besides. "
+            "Leave one of the two out."
+        )
+    for place, genome in enumerate(initial):
+        if not space.contains(genome):
+            raise ConfigError(
+                f"initial[{place}] does not lie in the space: {genome!r}. Widen the space, or leave it out."
+            )
