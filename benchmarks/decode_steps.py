@@ -1,8 +1,9 @@
-"""Our fused one-token steps against the chains of kernels that fla and mamba-ssm run between the same projections.
+"""Our fused one-token steps against the chains of kernels that fla's and mamba-ssm's layers run for the same.
 
-Both sides step copies whose states together exceed the L2 cache several times, one after another in one CUDA graph, so
-that every step reads its state from memory as in a model; the graphs take turns. Outputs are compared with the torch
-step first. On a CPU only that comparison is made, on small shapes in Triton's interpreter.
+What lies between the projections is timed; their chains are in `decode_chains.py`. Both sides step copies whose states
+together exceed the L2 cache several times, one after another in one CUDA graph, so that every step reads its state from
+memory as in a model; the graphs take turns. Outputs of every side are compared with the torch step first. On a CPU only
+ours is compared, on small shapes in Triton's interpreter.
 """
 
 import os
@@ -10,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 if any(argument.endswith("cpu") for argument in sys.argv):
@@ -17,8 +19,8 @@ if any(argument.endswith("cpu") for argument in sys.argv):
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from benchmarks.decode_chains import Chain, FlaChain, MambaChain
 from benchmarks.document import Claim, Document, Figure, IncorrectError, Options, describe_device, main, versions
 from operators.backends import BACKENDS
 from operators.base import Operator
@@ -29,6 +31,12 @@ from search_spaces.specs import DeltaNetSpec, GatedDeltaNetSpec, Mamba2Spec, Ope
 LETTERS: Final = ("d", "gd", "m2")
 FASTER_BY: Final = 1.5
 LARGEST_RELATIVE_RMS_ERROR: Final = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+LARGEST_FOREIGN_ERROR: Final = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
+"""Chains of kernels round between them; a kernel with another option would be off by far more."""
+
+JOINED: Final = "fla, convolutions joined"
+"""A side that is shown and not claimed: fla's layers do not run so."""
+
 CACHE_MULTIPLE: Final = 4
 SAMPLES: Final = 200
 CHECKED_STEPS: Final = 3
@@ -51,87 +59,30 @@ def between_projections(operator: Any, copy: Copy) -> Step:
     return lambda: _without_projections(operator, copy.projected, copy.state)
 
 
-def of_fla(operator: Any, spec: OperatorSpec, copy: Copy) -> Step | None:
-    """Return the chain that fla's layer runs for one token, or none where it has none."""
-    if isinstance(spec, Mamba2Spec) or BACKENDS["fla"].missing_package() is not None:
-        return None
-    from fla.modules.convolution import causal_conv1d_update
-    from fla.modules.layernorm import rms_norm
-    from fla.ops.delta_rule import fused_recurrent_delta_rule
-    from fla.ops.gated_delta_rule import fused_recurrent_gated_delta_rule
-
+def foreign_chains(operator: Any, spec: OperatorSpec, copy: Copy) -> dict[str, Chain]:
+    """Return what others run for the same, by side; none of it runs on a CPU."""
+    if copy.projected.device.type != "cuda":
+        return {}
+    if isinstance(spec, Mamba2Spec):
+        if BACKENDS["mamba_ssm"].missing_package() is not None or find_spec("causal_conv1d") is None:
+            return {}
+        return {"mamba_ssm": MambaChain(operator, spec, projected_BC=copy.projected, state=copy.state)}
+    if BACKENDS["fla"].missing_package() is not None:
+        return {}
     assert isinstance(spec, DeltaNetSpec | GatedDeltaNetSpec)
-    is_gated = isinstance(spec, GatedDeltaNetSpec)
-    batch, channels = copy.projected.shape[0], operator.widths[0]
-    cache_BCW = torch.randn(batch, channels, spec.conv_width, device="cuda", dtype=copy.projected.dtype)
-    norm, heads, keys = operator.norm, operator.spec.num_heads, spec.head_dim
-
-    def step() -> object:
-        qkv, beta, *rest = torch.split(copy.projected, operator.widths, dim=-1)
-        convolved, _ = causal_conv1d_update(qkv[:, None], cache_BCW, None, operator.conv.weight, None, "silu")
-        q, k, v = torch.split(convolved, [heads * keys, heads * keys, channels - 2 * heads * keys], dim=-1)
-        q, k = (torch.unflatten(x, -1, (heads, keys)) for x in (q, k))
-        v = torch.unflatten(v, -1, copy.state.carried.shape[1::2])
-        arguments: dict[str, Any] = {
-            "initial_state": copy.state.carried,
-            "output_final_state": True,
-            "use_qk_l2norm_in_kernel": True,
-        }
-        if is_gated:
-            decay = -operator.A_log.float().exp() * F.softplus(rest[0].float() + operator.dt_bias)
-            y, _ = fused_recurrent_gated_delta_rule(
-                q, k, v, g=decay[:, None], beta=beta.sigmoid()[:, None], **arguments
-            )
-        else:
-            y, _ = fused_recurrent_delta_rule(q, k, v, beta=beta.sigmoid()[:, None], **arguments)
-        y = rms_norm(y, norm.weight, None, eps=norm.eps).flatten(1)
-        return y * F.silu(rest[-1]) if is_gated else y
-
-    return step
-
-
-def of_mamba_ssm(operator: Any, spec: OperatorSpec, copy: Copy) -> Step | None:
-    """Return the chain that mamba-ssm's layer runs for one token, or none where it has none."""
-    if not isinstance(spec, Mamba2Spec) or BACKENDS["mamba_ssm"].missing_package() is not None:
-        return None
-    from causal_conv1d import causal_conv1d_update
-    from mamba_ssm.ops.triton.layernorm_gated import rmsnorm_fn
-    from mamba_ssm.ops.triton.selective_state_update import selective_state_update
-
-    mixer = operator.mixer
-    batch = copy.projected.shape[0]
-    history_BCW = torch.randn(batch, mixer.widths[1], spec.conv_width, device="cuda", dtype=copy.projected.dtype)
-    A_HPN = (-mixer.A_log.float().exp())[:, None, None].expand(-1, spec.head_dim, spec.state_size)
-    dt_bias_HP, D_HP = (x[:, None].expand(-1, spec.head_dim) for x in (mixer.dt_bias, mixer.D))
-
-    def step() -> object:
-        z, xbc, dt = torch.split(copy.projected, mixer.widths, dim=-1)
-        convolved = causal_conv1d_update(xbc, history_BCW, mixer.conv.weight, mixer.conv.bias, "silu")
-        x, B, C = torch.split(convolved, [spec.inner_size, mixer.group_width, mixer.group_width], dim=-1)
-        y = selective_state_update(
-            copy.state.carried,
-            torch.unflatten(x, -1, (spec.num_heads, -1)),
-            dt[..., None].expand(-1, -1, spec.head_dim),
-            A_HPN,
-            torch.unflatten(B, -1, (spec.num_groups, -1)),
-            torch.unflatten(C, -1, (spec.num_groups, -1)),
-            D_HP,
-            z=None,
-            dt_bias=dt_bias_HP,
-            dt_softplus=True,
-        )
-        group = spec.inner_size // mixer.norm.num_groups
-        norm = mixer.norm
-        return rmsnorm_fn(y.flatten(1), norm.weight, None, z=z, eps=norm.eps, group_size=group, norm_before_gate=False)
-
-    return step
+    return {
+        name: FlaChain(operator, spec, projected_BC=copy.projected, state=copy.state, joins_convolutions=joins)
+        for name, joins in (("fla", False), (JOINED, True))
+    }
 
 
 def check(spec: OperatorSpec, *, width: int, device: str, dtype: torch.dtype) -> float:
-    """Compare a few steps with the torch step; return the largest relative RMS error.
+    """Compare a few steps with the torch step; return the largest relative RMS error of ours.
+
+    Whole steps are compared, and what is timed: ours and others' chains between the projections.
 
     Raises:
-        IncorrectError: it is too large; nothing is timed then.
+        IncorrectError: one is too large; nothing is timed then.
     """
     fused, plain = (
         _built(spec, width=width, device=device, dtype=dtype, backend=name) for name in ("triton", "reference")
@@ -139,14 +90,50 @@ def check(spec: OperatorSpec, *, width: int, device: str, dtype: torch.dtype) ->
     states = [_random_state(operator, device=device, dtype=dtype) for operator in (fused, plain)]
     largest = 0.0
     for x_BD in torch.randn(CHECKED_STEPS, 1, width, generator=torch.Generator().manual_seed(1)).to(device, dtype):
-        mine, expected = fused.step(x_BD, states[0]).float(), plain.step(x_BD, states[1]).float()
-        largest = max(largest, float((mine - expected).square().mean().sqrt() / expected.square().mean().sqrt()))
-    if not largest <= LARGEST_RELATIVE_RMS_ERROR[dtype]:
-        raise IncorrectError(
-            f"The fused step of {type(spec).__name__} at width {width} must be the torch step within "
-            f"{LARGEST_RELATIVE_RMS_ERROR[dtype]:g} relative RMS; got {largest:.2e}. No speed is reported for it."
-        )
+        largest = max(largest, relative_error(fused.step(x_BD, states[0]), plain.step(x_BD, states[1])))
+    _require(largest, LARGEST_RELATIVE_RMS_ERROR[dtype], side="fused", spec=spec, width=width)
+    for name, error in chain_errors(spec, width=width, device=device, dtype=dtype).items():
+        bound = LARGEST_RELATIVE_RMS_ERROR[dtype] if name == "ours" else LARGEST_FOREIGN_ERROR[dtype]
+        _require(error, bound, side=name, spec=spec, width=width)
     return largest
+
+
+def chain_errors(spec: OperatorSpec, *, width: int, device: str, dtype: torch.dtype) -> dict[str, float]:
+    """Return how far every side's outputs between the projections are from the torch step's, by side."""
+    ours, plain = (
+        _built(spec, width=width, device=device, dtype=dtype, backend=name) for name in ("triton", "reference")
+    )
+    shape = (CHECKED_STEPS, 1, _projected_channels(ours))
+    tokens = list(torch.randn(shape, generator=torch.Generator().manual_seed(3)).to(device, dtype))
+    states = [_random_state(operator, device=device, dtype=dtype) for operator in (ours, plain)]
+    # Chains copy what they move on, so they start where ours does.
+    chains = foreign_chains(ours, spec, Copy(projected=tokens[0], state=states[0]))
+    errors = dict.fromkeys(("ours", *chains), 0.0)
+    for index, projected_BC in enumerate(tokens):
+        expected = _without_projections(plain, projected_BC, states[1])
+        errors["ours"] = max(
+            errors["ours"], relative_error(_without_projections(ours, projected_BC, states[0]), expected)
+        )
+        for name, chain in chains.items():
+            if index:
+                chain.advance(projected_BC)
+            with torch.no_grad():
+                errors[name] = max(errors[name], relative_error(chain(), expected))
+    return errors
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Return the root mean square of the difference over that of what is expected."""
+    difference = found.float() - expected.float()
+    return float(difference.square().mean().sqrt() / expected.float().square().mean().sqrt())
+
+
+def _require(error: float, bound: float, *, side: str, spec: OperatorSpec, width: int) -> None:
+    if not error <= bound:
+        raise IncorrectError(
+            f"The {side} step of {type(spec).__name__} at width {width} must be the torch step within {bound:g} "
+            f"relative RMS; got {error:.2e}. No speed is reported for it."
+        )
 
 
 def time_sides(spec: OperatorSpec, *, width: int) -> dict[str, list[float]]:
@@ -154,7 +141,7 @@ def time_sides(spec: OperatorSpec, *, width: int) -> dict[str, list[float]]:
     operator: Any = _built(spec, width=width, device="cuda", dtype=torch.bfloat16, backend="triton")
     state_bytes = _random_state(operator, device="cuda", dtype=torch.bfloat16).num_bytes
     cache_bytes = torch.cuda.get_device_properties(0).L2_cache_size
-    channels = operator.in_projection.out_features
+    channels = _projected_channels(operator)
     copies = [
         Copy(
             projected=torch.randn(1, channels, device="cuda", dtype=torch.bfloat16),
@@ -163,10 +150,9 @@ def time_sides(spec: OperatorSpec, *, width: int) -> dict[str, list[float]]:
         for _ in range(-(-CACHE_MULTIPLE * cache_bytes // state_bytes))
     ]
     sides: dict[str, list[Step]] = {"ours": [between_projections(operator, copy) for copy in copies]}
-    for name, chain in (("fla", of_fla), ("mamba_ssm", of_mamba_ssm)):
-        steps = [step for copy in copies if (step := chain(operator, spec, copy)) is not None]
-        if steps:
-            sides[name] = steps
+    for copy in copies:
+        for name, chain in foreign_chains(operator, spec, copy).items():
+            sides.setdefault(name, []).append(chain)
     replays = {name: captured(steps) for name, steps in sides.items()}
     times: dict[str, list[float]] = {name: [] for name in replays}
     for _ in range(SAMPLES):
@@ -193,10 +179,11 @@ def benchmark(options: Options) -> Document:
             subject = f"{letter}, width {width}"
             for name, taken in times.items():
                 figures[f"{subject}: {name}"] = Figure(value=statistics.median(taken), unit="µs")
-            for name in times.keys() - {"ours"}:
+            for name in [name for name in times if name != "ours"]:
                 ratio = statistics.median(b / a for a, b in zip(times["ours"], times[name], strict=True))
                 figures[f"{subject}: {name} / ours"] = Figure(value=ratio, unit="×")
-                ratios.setdefault(name, []).append(ratio)
+                if name != JOINED:
+                    ratios.setdefault(name, []).append(ratio)
     absent = [name for name in ("fla", "mamba_ssm") if on_gpu and name not in ratios]
     for name in absent:
         figures[f"not compared with {name}, which is absent"] = Figure(value=0, unit="")
@@ -214,6 +201,11 @@ def benchmark(options: Options) -> Document:
             ),
         ],
     )
+
+
+def _projected_channels(operator: Any) -> int:
+    channels: int = operator.in_projection.out_features
+    return channels
 
 
 def _without_projections(operator: Any, projected_BC: Tensor, state: Any) -> Tensor:

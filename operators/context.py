@@ -99,9 +99,10 @@ class SequenceContext:
         return self.num_meta_tokens
 
     def publish(self, key_values: KeyValues) -> None:
-        """Keep keys and values if a later operator shares them."""
+        """Keep keys and values if a later operator shares them; where a backward pass makes them again, the first."""
         if self.operator_index in self.kv_sources:
-            self.key_values[self.operator_index] = key_values
+            # Those made again would hold all that their making keeps for the backward pass until the call is over.
+            self.key_values.setdefault(self.operator_index, key_values)
 
     def shared(self, source: int) -> KeyValues:
         """Return the keys and values of operator `source`.

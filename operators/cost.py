@@ -1,4 +1,4 @@
-"""What an architecture costs: parameters, floating-point operations, bytes of weights and of state.
+"""What an architecture costs: parameters, floating-point operations, bytes of weights, of state and of training.
 
 Needs no torch but for layers of fla, which are asked themselves.
 
@@ -7,7 +7,7 @@ head, attention scores and values, reading and updating recurrent states) and of
 softmax, decays and the embedding lookup count nothing.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from search_spaces.architecture import Architecture
 from search_spaces.specs import (
@@ -122,6 +122,34 @@ def cache_slots(architecture: Architecture, index: int, *, context_tokens: int) 
     source = kv_source(architecture.operators[index])
     window = _cache_window(architecture, index if source is None else source)
     return architecture.num_meta_tokens + (context_tokens if window is None else min(context_tokens, window))
+
+
+def training_peak_bytes(
+    architecture: Architecture,
+    *,
+    batch_size: int,
+    num_tokens: int,
+    compute_dtype_bytes: int = 2,
+    checkpointing: bool = True,
+    device: Literal["cpu", "cuda"] = "cuda",
+) -> int:
+    """Return the peak memory of a training step with AdamW on the torch backends; its parts: `training_memory.py`.
+
+    Raises:
+        SpecError: a size that is not positive, a dtype of another size, or a layer of fla.
+    """
+    # That module counts parameters with this one.
+    from operators.training_memory import training_memory
+
+    memory = training_memory(
+        architecture,
+        batch_size=batch_size,
+        num_tokens=num_tokens,
+        compute_dtype_bytes=compute_dtype_bytes,
+        checkpointing=checkpointing,
+        device=device,
+    )
+    return memory.total
 
 
 def _reading(spec: OwnSpec, is_kv_shared: bool) -> int:

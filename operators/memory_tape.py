@@ -179,13 +179,15 @@ class Tape:
     def recomputed_peak(self) -> int:
         """Return the most bytes at once while running forward once more, keeping everything, and then backward.
 
-        The gradient of the output is there from the start. Running forward stops at the operation that is the last to
-        keep anything.
+        The gradient of the output is there from the start, and that of what the last operation to keep anything made,
+        where it has another type. Running forward stops at that operation.
         """
         output = self._operations[-1].outputs[0]
         last = max(index for index, operation in enumerate(self._operations) if operation.kept)
         again = self.forward_peak(keeps=True, num_operations=last)
-        return max(again + output.num_bytes, self.backward_peak())
+        (made,) = self._operations[last].outputs
+        gradients = output.num_bytes + (0 if made.item_bytes == output.item_bytes else made.num_bytes)
+        return max(again + gradients, self.backward_peak())
 
     def backward_peak(self) -> int:
         """Return the most bytes at once while running backward, the gradients of parameters so far among them."""

@@ -121,6 +121,7 @@ class Writer:
             qk = self._rotated(spec, self._normed(spec, qk, [spec.num_heads, spec.num_kv_heads]))
             q, k = tape.split(qk, [rows * queries, rows * keys])
             self.key_values[index] = (k, v)
+        unpadded = (q, k, v)
         wide = max(spec.head_dim, spec.value_dim)
         if spec.head_dim < wide:
             q, k = (tape.make([x], x.numel // spec.head_dim * wide, x.item_bytes) for x in (q, k))
@@ -133,6 +134,7 @@ class Writer:
         y = tape.cast(y, item_bytes)
         if spec.value_dim < wide:
             y = tape.make([y], rows * spec.num_heads * spec.value_dim, y.item_bytes)
+        tape.still_holds(qkv, *unpadded)
         return y
 
     def _normed(self, spec: AttentionSpec, x: Array, heads: list[int]) -> Array:
@@ -179,10 +181,7 @@ class Writer:
             low = max(start - window + 1, self.num_meta_tokens)
             num_keys = self.num_meta_tokens + max(low, stop) - low
             queries = tape.slice(q, q.numel // self.tokens * (stop - start))
-            keys, values = (tape.slice(x, x.numel // self.tokens * num_keys) for x in (k, v))
-            if low > self.num_meta_tokens:
-                # Meta tokens and the reach are put side by side, without meta tokens as well.
-                keys, values = (tape.make([x], x.numel, x.item_bytes, passes_gradient=True) for x in (keys, values))
+            keys, values = (self._reached(x, low=low, num_keys=num_keys) for x in (k, v))
             queries, keys, values = (tape.cast(x, self.compute) for x in (queries, keys, values))
             mask = Array((stop - start) * num_keys, q.item_bytes)
             sums = self.batch_size * (stop - start) * spec.num_heads
@@ -207,6 +206,15 @@ class Writer:
         y = tape.make(blocks, self.rows * spec.num_heads * width, self.compute, passes_gradient=True)
         # Heads come before tokens in it, and are laid side by side in another.
         return tape.make([y], y.numel, y.item_bytes, passes_gradient=True)
+
+    def _reached(self, x: Array, *, low: int, num_keys: int) -> Array:
+        """Write what a block of queries sees: keys from `low` on and the meta tokens, of `num_keys` tokens in all."""
+        token, meta = x.numel // self.tokens, self.num_meta_tokens
+        if low <= meta:
+            return self.tape.slice(x, token * num_keys)
+        # The two are put side by side, without meta tokens as well.
+        parts = [self.tape.slice(x, token * count) for count in (meta, num_keys - meta) if count]
+        return self.tape.make(parts, token * num_keys, x.item_bytes, passes_gradient=True)
 
     def _convolution(self, x: Array, channels: int, width: int) -> tuple[Array, Array]:
         """Write the short convolution with its activation, float32; return it and what the history is a view of."""
@@ -272,27 +280,37 @@ class Writer:
         scaled = tape.multiply(x, dt)
         if padded != self.rows:
             scaled = tape.make([scaled], wide_x, WIDE)
-        if padded != self.rows or spec.num_groups > 1:
             b, c = (tape.make([part], padded * spec.num_groups * spec.state_size, WIDE) for part in (b, c))
-        scores = tape.make([c, b], padded * spec.num_groups * length, WIDE, keep=(c, b))
+        # Groups come before tokens in what is multiplied; with one group that is a view, else each product has a copy.
+        scores_of = [self._grouped(spec, part) for part in (c, b)]
+        scores = tape.make(scores_of, padded * spec.num_groups * length, WIDE, keep=scores_of)
         scores = tape.make([scores], scores.numel, WIDE)
         # The differences of running sums are float64 before they are rounded.
         weights = tape.make(
             [scores], pairs, WIDE, keep=(scores,), keep_numel=pairs, forward=pairs * WIDE, backward=pairs * WIDE
         )
-        by_head = tape.make([scaled], wide_x, WIDE)
+        by_head = tape.make([scaled], wide_x, WIDE, passes_gradient=True)
         within = tape.make([weights, by_head], wide_x, WIDE, keep=(weights, by_head))
-        ends = tape.make([scaled], wide_x, WIDE, keep=(scaled,), backward=wide_x * WIDE)
+        to_end = tape.make([scaled], wide_x, WIDE, keep=(scaled,), backward=wide_x * WIDE)
         states = self.batch_size * chunks * spec.inner_size * spec.state_size
-        added = tape.make([b, ends], states, WIDE, keep=(b, ends))
+        added_of = [self._grouped(spec, part) for part in (b, to_end)]
+        added = tape.make(added_of, states, WIDE, keep=added_of)
         before = tape.make([added], states, WIDE, keep_output=True, keep_numel=states // chunks, backward=states * WIDE)
+        carried_of = [self._grouped(spec, c), before]
         if self.batch_size > 1:
-            before = tape.make([before], states, WIDE)
-        carried = tape.make([c, before], wide_x, WIDE, keep=(c, before))
-        scaled_back = tape.make([carried], wide_x, WIDE, keep=(carried,), backward=wide_x * WIDE)
+            carried_of[1] = tape.make([before], states, WIDE)
+        carried = tape.make(carried_of, wide_x, WIDE, keep=carried_of)
+        # Heads are put behind tokens again.
+        by_token = carried if spec.num_groups == spec.num_heads else self._grouped(spec, carried)
+        scaled_back = tape.make([by_token], wide_x, WIDE, keep=(by_token,), backward=wide_x * WIDE)
         y = tape.make([within, scaled_back], wide_x, WIDE, passes_gradient=True)
-        tape.still_holds(scaled, added, within)
-        return y if padded == self.rows else tape.make([y], inner, WIDE)
+        joined = y if padded == self.rows else tape.make([y], inner, WIDE)
+        tape.still_holds(scaled, b, c, to_end, added, within, carried, y)
+        return joined
+
+    def _grouped(self, spec: Mamba2Spec, x: Array) -> Array:
+        """Write a tensor with groups before tokens, contiguous: with one group it is so already."""
+        return x if spec.num_groups == 1 else self.tape.make([x], x.numel, x.item_bytes, passes_gradient=True)
 
     def _delta(self, spec: DeltaNetSpec | GatedDeltaNetSpec, h: Array) -> Array:
         tape, rows = self.tape, self.rows

@@ -42,6 +42,17 @@ class PeakMemory:
         return None
 
 
+def free_bytes(device: torch.device) -> int | None:
+    """Return what an evaluation may still take on a GPU, torch's own cache included; none on a CPU.
+
+    A CPU's memory is shared with everything else, and what of it is free tells little.
+    """
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error means that there was too little memory; the CPU allocator has no class of its own for that."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

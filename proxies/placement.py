@@ -43,8 +43,12 @@ def autocast(dtype: TrainingDtype, *, device: torch.device) -> torch.autocast:
     `auto` is bfloat16 on a GPU with native bfloat16. On a CPU it is float32, which is faster for models this small and
     gives the same losses on CPUs with and without bfloat16.
     """
-    enabled = dtype == "bfloat16" or (dtype == "auto" and _has_native_bfloat16(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_bfloat16(dtype, device=device))
+
+
+def is_bfloat16(dtype: TrainingDtype, *, device: torch.device) -> bool:
+    """Whether that context is one of bfloat16."""
+    return dtype == "bfloat16" or (dtype == "auto" and _has_native_bfloat16(device))
 
 
 def _has_native_bfloat16(device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from operators.weight_norm import WeightNormalization
 from proxies.data import Corpus, check_holds_sequences, training_batch, validation_batch
 from proxies.errors import DataError, SettingsError
 from proxies.memory import PeakMemory, is_out_of_memory, release_memory
+from proxies.memory_check import lack_of_memory
 from proxies.placement import check_dtype, resolve_device
 from proxies.result import ProxyResult
 from proxies.settings import TrainingSettings
@@ -45,7 +46,7 @@ def short_training(
     seed: int,
     report: Report | None = None,
 ) -> ProxyResult:
-    """Train an architecture from scratch and validate it.
+    """Train an architecture from scratch and validate it; what by far exceeds a GPU's memory is not begun.
 
     The seed decides initial weights and the order of the text. On one machine's CPU the same seed gives the same losses
     bit for bit; on a GPU some kernels add in another order each time. Sets torch's thread count meanwhile.
@@ -87,6 +88,9 @@ def _train_or_say_why(
     device: torch.device,
     report: Report | None,
 ) -> ProxyResult:
+    lack = lack_of_memory(architecture, settings=settings, device=device)
+    if lack is not None:
+        return ProxyResult(status="out_of_memory", message=lack)
     try:
         try:
             model = HybridLM(architecture, seed=seed).to(device)
