@@ -32,10 +32,10 @@ from benchmarks.document import (
 from benchmarks.published import SECONDS_FOR_8K, TOKENS_A_SECOND_AFTER_32K
 from latency.bandwidth import read_bytes_per_second
 from latency.copies import TORCH_DTYPES
-from latency.memory import GIB, PREFILL_CHUNK_TOKENS, inference_memory, largest_batch
+from latency.memory import GIB, inference_memory, largest_batch
 from latency.runtime import Decoder
 from latency.whole_model import random_model
-from latency.workload import Dtype
+from latency.workload import Dtype, chunk_length
 from operators.model import HybridLM
 from operators.traffic import decode_bytes
 from search_spaces.architecture import Architecture
@@ -49,9 +49,6 @@ MOST_MEMORY_ERROR: Final = 5.0
 
 NUM_THREADS: Final = 1
 RUNS: Final = 3
-
-CHUNKS: Final = (PREFILL_CHUNK_TOKENS, 2048, 512, 128)
-"""Tokens of a prompt to read at once: fewer leave more memory for sequences."""
 
 SMALLER: Final = (1.0, 0.95, 0.9)
 """Shares of the predicted largest batch to try, so that a prediction too high still gives a speed."""
@@ -101,35 +98,30 @@ class BatchRun:
     """Memory taken on the device at the end, when torch's allocator has given nothing back; 0 on a CPU."""
 
 
-def run_batch(
-    architecture: Architecture, size: Size, *, batch_size: int, chunk_tokens: int, device: DeviceName
-) -> BatchRun | None:
+def run_batch(architecture: Architecture, size: Size, *, batch_size: int, device: DeviceName) -> BatchRun | None:
     """Generate behind a long prompt; none where the device has not enough memory.
 
     Only the last chunk of the prompt is read: it holds the most, and the random caches and states that stand for the
     tokens before it take no other time.
     """
     try:
-        return _run_batch(architecture, size, batch_size=batch_size, chunk_tokens=chunk_tokens, device=device)
+        return _run_batch(architecture, size, batch_size=batch_size, device=device)
     except torch.OutOfMemoryError:
         return None
     finally:
         free_memory(device)
 
 
-def _run_batch(
-    architecture: Architecture, size: Size, *, batch_size: int, chunk_tokens: int, device: DeviceName
-) -> BatchRun:
+def _run_batch(architecture: Architecture, size: Size, *, batch_size: int, device: DeviceName) -> BatchRun:
     model = random_model(architecture, dtype=TORCH_DTYPES[size.dtype], device=device)
     decoder = Decoder(
         model,
         batch_size=batch_size,
         max_tokens=size.prompt + size.after_prompt,
-        prefill_chunk_tokens=chunk_tokens,
     )
     # The whole prompt is there, as it is where all of it is read.
     prompt_BT = prompt_of(architecture, (batch_size, size.prompt), device=device)
-    read = min(chunk_tokens, size.prompt)
+    read = min(chunk_length(batch_size), size.prompt)
     decoder.reset()
     decoder.pretend(size.prompt - read)
     decoder.read(prompt_BT[:, size.prompt - read :])
@@ -179,29 +171,23 @@ def at_largest_batch(
     name: str, architecture: Architecture, size: Size, *, device: DeviceName, memory_bytes: int
 ) -> tuple[dict[str, Figure], list[Claim]]:
     """Time generation at the predicted largest batch; say how well its memory was predicted."""
-    batches = {
-        chunk: largest_batch(
-            architecture,
-            max_tokens=size.prompt + size.after_prompt,
-            dtype=size.dtype,
-            memory_bytes=memory_bytes,
-            prompt_tokens=size.prompt,
-            prefill_chunk_tokens=chunk,
-            device=device,
-        )
-        for chunk in CHUNKS
-    }
-    chunk = max(batches, key=lambda each: (batches[each], each))
-    most = batches[chunk]
+    most = largest_batch(
+        architecture,
+        max_tokens=size.prompt + size.after_prompt,
+        dtype=size.dtype,
+        memory_bytes=memory_bytes,
+        prompt_tokens=size.prompt,
+        device=device,
+    )
     attempts = (
-        run_batch(architecture, size, batch_size=max(1, int(share * most)), chunk_tokens=chunk, device=device)
+        run_batch(architecture, size, batch_size=max(1, int(share * most)), device=device)
         for share in (SMALLER if device == "cuda" else SMALLER[:1])
     )
     ran = next((attempt for attempt in attempts if attempt is not None), None)
     subject = f"{name}, {size.after_prompt} tokens after {size.prompt}"
     figures = {
         f"{subject}: predicted largest batch": Figure(value=most, unit=""),
-        f"{subject}: prompt tokens at once": Figure(value=chunk, unit=""),
+        f"{subject}: prompt tokens at once": Figure(value=chunk_length(most), unit=""),
     }
     if ran is not None:
         figures[f"{subject}: batch"] = Figure(value=ran.batch_size, unit="")
@@ -210,7 +196,7 @@ def at_largest_batch(
         return figures, []
     figures[f"{subject}: published rate"] = Figure(value=TOKENS_A_SECOND_AFTER_32K[name], unit="tokens/s")
     runs_predicted = ran is not None and ran.batch_size == most
-    twice = run_batch(architecture, size, batch_size=2 * most, chunk_tokens=chunk, device=device)
+    twice = run_batch(architecture, size, batch_size=2 * most, device=device)
     claims = [
         Claim.at_least(f"{name}: the predicted largest batch runs", value=float(runs_predicted), bound=1.0),
         Claim.at_most(f"{name}: twice the predicted largest batch runs", value=float(twice is not None), bound=0.0),
@@ -222,7 +208,6 @@ def at_largest_batch(
             dtype=size.dtype,
             batch_size=ran.batch_size,
             prompt_tokens=size.prompt,
-            prefill_chunk_tokens=chunk,
         ).total
         error = 100 * abs(predicted / ran.reported_bytes - 1)
         figures |= {

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latency.plan import MeasurementRequest
 from latency.rows import attention_of
-from latency.workload import Dtype, Phase
+from latency.workload import Dtype, Phase, chunk_length
 from operators.base import State
 from operators.context import KeyValues, SequenceContext
 from operators.model import ResidualOperator
@@ -101,8 +101,22 @@ class OperatorCopy:
     def prefill(self, x_BTD: Tensor, *, num_meta_tokens: int = 0) -> Tensor:
         """Return the outputs for a prompt behind the meta tokens."""
         prompt = self._prompts[(x_BTD.shape[1], num_meta_tokens)]
-        y_BTD: Tensor = self.module(x_BTD, state=prompt.state, context=prompt.context.at(0))
-        return y_BTD
+        chunks = torch.split(x_BTD, chunk_length(self.batch_size), dim=1)
+        if len(chunks) == 1:
+            y_BTD: Tensor = self.module(x_BTD, state=prompt.state, context=prompt.context.at(0))
+            return y_BTD
+        # In pieces, as the decoder reads it; what each leaves behind is the start of the next.
+        outputs, start = [], num_meta_tokens
+        for chunk_BTD in chunks:
+            end = start + chunk_BTD.shape[1]
+            shared = {
+                source: KeyValues(*(x[:, :end] for x in key_values))
+                for source, key_values in prompt.context.key_values.items()
+            }
+            context = SequenceContext(num_meta_tokens=num_meta_tokens, start=start, key_values=shared)
+            outputs.append(self.module(chunk_BTD, state=prompt.state, context=context.at(0)))
+            start = end
+        return torch.cat(outputs, dim=1)
 
     def rewind_prefill(self, tokens: int, *, num_meta_tokens: int = 0) -> None:
         """Let the state hold the meta tokens only, as far as counters say; what they hold costs no time."""

@@ -34,7 +34,6 @@ class CurveKey:
     dtype: str
     num_meta_tokens: int = 0
 
-
     @classmethod
     def of(cls, key: RowKey) -> "CurveKey":
         """Return the curve a row lies on."""

@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from latency.working_set import Call, Device, published_bytes, sequence_bytes, step_bytes
-from latency.workload import Dtype, Workload
+from latency.workload import PREFILL_CHUNK_TOKENS, Dtype, Workload, chunk_length
 from operators.cost import cache_slots, kv_cache_bytes, recurrent_state_bytes, weight_bytes
 from search_spaces.architecture import Architecture
 from search_spaces.errors import SpecError
 from search_spaces.specs import kv_source
 
 DTYPE_BYTES: Final[dict[Dtype, int]] = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-PREFILL_CHUNK_TOKENS: Final = 8192
-"""Tokens of a prompt that the decoder reads at once."""
 
 GIB: Final = 2**30
 
@@ -88,7 +85,7 @@ def inference_memory(
         dtype: Of weights and activations.
         batch_size: Sequences at once.
         prompt_tokens: Tokens of a prompt; none means all but the last.
-        prefill_chunk_tokens: Tokens of it read at once.
+        prefill_chunk_tokens: Tokens of all prompts read at once.
         device: Where it runs.
 
     Raises:
@@ -118,7 +115,8 @@ def inference_memory(
         device=device,
     )
     step = _pass_bytes(architecture, call, max_tokens=max_tokens, is_step=True)
-    chunks = _chunks(prompt_tokens, prefill_chunk_tokens, num_meta_tokens=architecture.num_meta_tokens)
+    length = chunk_length(batch_size, chunk_tokens=prefill_chunk_tokens)
+    chunks = _chunks(prompt_tokens, length, num_meta_tokens=architecture.num_meta_tokens)
     prefill = max(
         (
             _pass_bytes(architecture, replace(call, tokens=tokens, past_tokens=past), max_tokens=max_tokens)

@@ -11,11 +11,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from latency.workload import PREFILL_CHUNK_TOKENS, chunk_length
 from operators.model import HybridLM
 from search_spaces.errors import SpecError
-
-PREFILL_CHUNK_TOKENS: Final = 8192
-"""A longer prompt is read in pieces, so that its activations stay bounded."""
 
 _WARMUP_STEPS: Final = 3
 
@@ -58,7 +56,7 @@ class Decoder:
         self.batch_size = batch_size
         self.max_tokens = max_tokens
         self._model = model
-        self._chunk_tokens = prefill_chunk_tokens
+        self._chunk_length = chunk_length(batch_size, chunk_tokens=prefill_chunk_tokens)
         self._sampling = sampling or Sampling()
         self._generator = torch.Generator(weight.device).manual_seed(self._sampling.seed)
         self._state = model.new_state(
@@ -107,7 +105,7 @@ class Decoder:
     @torch.inference_mode()
     def read(self, prompt_BT: Tensor) -> None:
         """Read a prompt right after `reset`, the meta tokens in the cache, and choose the first token after it."""
-        for chunk_BT in torch.split(prompt_BT, self._chunk_tokens, dim=1):
+        for chunk_BT in torch.split(prompt_BT, self._chunk_length, dim=1):
             logits_BV = self._model.prefill(chunk_BT, self._state)
         self._write(logits_BV)
 

@@ -5,7 +5,7 @@ It says what is run, not on which device: the device belongs to the latency tabl
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from search_spaces.errors import SpecError, near_miss
 from search_spaces.strict import from_mapping
@@ -15,6 +15,14 @@ WorkloadPhase = Literal["prefill", "decode", "both"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 MAX_DECODE_POINTS = 5
+
+PREFILL_CHUNK_TOKENS: Final = 8192
+"""Prompts with more tokens, over all sequences, are read in pieces, so that activations stay bounded."""
+
+
+def chunk_length(batch_size: int, *, chunk_tokens: int = PREFILL_CHUNK_TOKENS) -> int:
+    """Return how many tokens of each sequence are read at once."""
+    return max(1, chunk_tokens // batch_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ def test_what_does_not_fit_into_memory_is_no_batch_run(monkeypatch: pytest.Monke
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr("benchmarks.decode.random_model", fail)
-    assert run_batch(small_models()[FLASH], ON_CPU, batch_size=1, chunk_tokens=8, device="cpu") is None
+    assert run_batch(small_models()[FLASH], ON_CPU, batch_size=1, device="cpu") is None
 
 
 def test_a_pretended_prompt_leaves_every_counter_where_a_read_one_does() -> None:
@@ -63,7 +63,7 @@ def test_a_pretended_prompt_leaves_every_counter_where_a_read_one_does() -> None
 
 
 def test_a_batch_run_generates_for_every_sequence() -> None:
-    ran = run_batch(small_models()[FLASH], ON_CPU, batch_size=2, chunk_tokens=16, device="cpu")
+    ran = run_batch(small_models()[FLASH], ON_CPU, batch_size=2, device="cpu")
     assert ran is not None
     assert ran.batch_size == 2
     assert ran.tokens_per_second > 0
@@ -85,9 +85,7 @@ def test_memory_is_claimed_against_what_the_device_reports(
     architecture, memory_bytes = load_reference(FLASH), 79 * GIB
     tried = []
 
-    def run(
-        architecture: Architecture, size: Size, *, batch_size: int, chunk_tokens: int, device: str
-    ) -> BatchRun | None:
+    def run(architecture: Architecture, size: Size, *, batch_size: int, device: str) -> BatchRun | None:
         tried.append(batch_size)
         needed = inference_memory(
             architecture,
@@ -95,7 +93,6 @@ def test_memory_is_claimed_against_what_the_device_reports(
             dtype=size.dtype,
             batch_size=batch_size,
             prompt_tokens=size.prompt,
-            prefill_chunk_tokens=chunk_tokens,
         ).total
         if needed > memory_bytes:
             return None

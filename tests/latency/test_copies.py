@@ -122,3 +122,19 @@ def test_models_with_and_without_meta_tokens_are_priced_from_rows_of_their_own()
     for architecture in (plain, with_meta):
         assert not missing(requests_for_architecture(architecture, workload=workload), table)
         assert predict(architecture, workload, table).milliseconds > 0
+
+
+def test_a_long_prompt_is_read_in_the_pieces_in_which_the_decoder_reads_it(monkeypatch) -> None:
+    spec = AttentionSpec(num_heads=2, num_kv_heads=1, head_dim=8)
+    copy = OperatorCopy(spec, hidden_size=16, batch_size=2, dtype="float32", device="cpu")
+    copy.prepare_prefill(21, num_meta_tokens=3)
+    x_BTD = torch.randn(2, 21, 16)
+    with torch.inference_mode():
+        whole = copy.prefill(x_BTD, num_meta_tokens=3)
+        copy.rewind_prefill(21, num_meta_tokens=3)
+        lengths = []
+        copy.module.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+        monkeypatch.setattr("latency.copies.chunk_length", lambda _: 8)
+        in_pieces = copy.prefill(x_BTD, num_meta_tokens=3)
+    assert lengths == [8, 8, 5]
+    torch.testing.assert_close(in_pieces, whole, rtol=1e-4, atol=1e-5)

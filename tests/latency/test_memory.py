@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from latency.memory import DTYPE_BYTES, PREFILL_CHUNK_TOKENS, inference_memory, largest_batch, workload_memory
+from latency.memory import DTYPE_BYTES, inference_memory, largest_batch, workload_memory
 from latency.mixer_working_set import DELTA_CHUNK_TOKENS, MAMBA2_CHUNK_TOKENS
-from latency.runtime import PREFILL_CHUNK_TOKENS as DECODER_CHUNK_TOKENS
 from latency.runtime import Decoder
 from latency.working_set import QUERY_BLOCK
 from latency.workload import Dtype, Workload
@@ -195,10 +194,9 @@ def test_weights_and_states_are_counted_to_the_byte(dtype: Dtype) -> None:
     assert min(predicted.kv_cache, predicted.recurrent_state) > 0
 
 
-def test_lengths_of_chunks_are_those_of_the_layers_and_the_decoder() -> None:
+def test_lengths_of_chunks_are_those_of_the_layers() -> None:
     assert (MAMBA2_CHUNK_TOKENS, DELTA_CHUNK_TOKENS) == (MAMBA2_CHUNK, DELTA_CHUNK)
     assert QUERY_BLOCK == {"cpu": CPU_QUERY_BLOCK, "cuda": GPU_QUERY_BLOCK}
-    assert PREFILL_CHUNK_TOKENS == DECODER_CHUNK_TOKENS
     assert set(DTYPE_BYTES) == set(get_args(Dtype))
 
 
