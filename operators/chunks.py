@@ -1,7 +1,8 @@
 """How a sequence is cut into equal chunks, and which tokens of a chunk belong to one document.
 
-Chunks are as even as they can be, so an odd length costs at most one padded token a chunk. Padding is inert: zeros
-after the last token.
+Chunks are as even as they can be, so an odd length costs at most one padded token a chunk. Compiled, they are of one
+length and one more than needed, so that one graph serves any number of tokens. Padding is inert: zeros after the last
+token.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ class Chunking:
 
     @classmethod
     def of(cls, tokens: int, *, longest: int) -> "Chunking":
-        """Cut `tokens` into as few chunks of at most `longest` as possible."""
+        """Cut `tokens` into as few chunks of at most `longest` as possible; into longest ones where compiled."""
+        if torch.compiler.is_compiling():
+            # Sizes of even chunks divide lengths by lengths, which is slow to reason about. A single chunk, and no
+            # padding at all, are what torch makes graphs of their own for: there are always two chunks, and padding.
+            return cls(tokens=tokens, num_chunks=tokens // longest + 2, chunk_tokens=longest)
         num_chunks = max(1, -(-tokens // longest))
         return cls(tokens=tokens, num_chunks=num_chunks, chunk_tokens=-(-tokens // num_chunks))
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from operators.context import Documents
 from operators.initialization import draw_uniform
+from operators.once_differentiable import once_differentiable
 from operators.precision import wide_dtype
 
 
@@ -83,6 +84,7 @@ class _Convolution(torch.autograd.Function):
         return F.silu(sum_BTC)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         x_BSC, weight_CW, sum_BTC = ctx.saved_tensors
         tokens, width = sum_BTC.shape[1], weight_CW.shape[1]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from operators.once_differentiable import once_differentiable
 from operators.precision import wide
 
 
@@ -62,6 +63,7 @@ class _Normalize(torch.autograd.Function):
         return normalized
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         unit, weight, scale = ctx.saved_tensors
         grad_unit = grads[0] * weight

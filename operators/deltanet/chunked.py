@@ -3,7 +3,8 @@
 Within a chunk that starts from state S, the errors E = (I + tril(β K Kᵀ ∘ D, −1))⁻¹ β (V − γ K S) solve all updates at
 once, D_ts = α_{s+1}…α_t being the decay between two tokens and γ_t = α_1…α_t that since the chunk began (both 1 without
 decay); so E = U − W S with U and W known before S is [DeltaNet, section 3; gated: arXiv 2412.06464, section 3.3].
-Equal to `reference.recurrent` up to rounding.
+The walks over chunks are operations of their own, which torch.compile does not look into. Equal to
+`reference.recurrent` up to rounding.
 """
 
 from typing import Any, Final
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from operators.chunks import Chunking, DocumentChunks, causal_mask
 from operators.context import Documents
+from operators.once_differentiable import once_differentiable
+from operators.opaque import opaque
 
 CHUNK_TOKENS: Final = 32
 
@@ -120,6 +123,7 @@ class _UnitLowerInverse(torch.autograd.Function):
         return inverse
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (inverse,) = ctx.saved_tensors
         grad: Tensor = (inverse.mT @ grads[0] @ inverse.mT).tril_(-1).neg_()
@@ -137,34 +141,18 @@ class _Walk(torch.autograd.Function):
     def forward(
         ctx: Any, U: Tensor, W: Tensor, K: Tensor, initial: Tensor, kept: Tensor | None, through: Tensor | None
     ) -> Any:
-        errors = torch.empty_like(U)
-        states = torch.empty(U.shape[0] + 1, *initial.shape, dtype=U.dtype, device=U.device)
-        states[0] = initial
-        for c in range(U.shape[0]):
-            torch.baddbmm(U[c], W[c], states[c], alpha=-1, out=errors[c])
-            base = states[c] if kept is None else torch.where(kept[c], states[c], initial)
-            if through is not None:
-                base = base * through[c]
-            torch.baddbmm(base, K[c].mT, errors[c], out=states[c + 1])
+        errors, states = _walk(U, W, K, initial, kept, through)
         ctx.save_for_backward(W, K, errors, states, kept, through)
         ctx.set_materialize_grads(False)
         return errors, states[:-1], states[-1].clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         W, K, errors, states, kept, through = ctx.saved_tensors
         from_errors = torch.zeros_like(errors) if grads[0] is None else grads[0]
         from_states = torch.zeros_like(states[:-1]) if grads[1] is None else grads[1]
-        grad_errors, grad_states = torch.empty_like(errors), torch.empty_like(states)
-        if grads[2] is None:
-            grad_states[-1].zero_()
-        else:
-            grad_states[-1].copy_(grads[2])
-        for c in range(W.shape[0] - 1, -1, -1):
-            torch.baddbmm(from_errors[c], K[c], grad_states[c + 1], out=grad_errors[c])
-            torch.baddbmm(from_states[c], W[c].mT, grad_errors[c], alpha=-1, out=grad_states[c])
-            onward = grad_states[c + 1] if through is None else grad_states[c + 1] * through[c]
-            grad_states[c].add_(onward if kept is None else onward * kept[c])
+        grad_errors, grad_states = _walk_back(W, K, from_errors, from_states, grads[2], kept, through)
         grad_base = grad_states[1:] if through is None else grad_states[1:] * through
         grad_initial, base = grad_states[0], states[:-1]
         if kept is not None:
@@ -173,3 +161,63 @@ class _Walk(torch.autograd.Function):
         grad_through = None if through is None else (grad_states[1:] * base).sum((-2, -1), keepdim=True)
         grad_W = (grad_errors @ states[:-1].mT).neg_()
         return grad_errors, grad_W, errors @ grad_states[1:].mT, grad_initial, None, grad_through
+
+
+def _empty_walk(
+    U: Tensor, W: Tensor, K: Tensor, initial: Tensor, kept: Tensor | None, through: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    del W, K, kept, through
+    return U.new_empty(U.shape), U.new_empty(U.shape[0] + 1, *initial.shape)
+
+
+@opaque("delta_walk", like=_empty_walk)
+def _walk(
+    U: Tensor, W: Tensor, K: Tensor, initial: Tensor, kept: Tensor | None, through: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return E of every chunk [C, …], and S before the first and after every chunk [C + 1, …]."""
+    errors, states = _empty_walk(U, W, K, initial, kept, through)
+    states[0] = initial
+    for c in range(U.shape[0]):
+        torch.baddbmm(U[c], W[c], states[c], alpha=-1, out=errors[c])
+        base = states[c] if kept is None else torch.where(kept[c], states[c], initial)
+        if through is not None:
+            base = base * through[c]
+        torch.baddbmm(base, K[c].mT, errors[c], out=states[c + 1])
+    return errors, states
+
+
+def _empty_walk_back(
+    W: Tensor,
+    K: Tensor,
+    from_errors: Tensor,
+    from_states: Tensor,
+    from_last: Tensor | None,
+    kept: Tensor | None,
+    through: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    del K, from_last, kept, through
+    return W.new_empty(from_errors.shape), W.new_empty(W.shape[0] + 1, *from_states.shape[1:])
+
+
+@opaque("delta_walk_backward", like=_empty_walk_back)
+def _walk_back(
+    W: Tensor,
+    K: Tensor,
+    from_errors: Tensor,
+    from_states: Tensor,
+    from_last: Tensor | None,
+    kept: Tensor | None,
+    through: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of E, and of S, of which the last is that of the last state."""
+    grad_errors, grad_states = _empty_walk_back(W, K, from_errors, from_states, from_last, kept, through)
+    if from_last is None:
+        grad_states[-1].zero_()
+    else:
+        grad_states[-1].copy_(from_last)
+    for c in range(W.shape[0] - 1, -1, -1):
+        torch.baddbmm(from_errors[c], K[c], grad_states[c + 1], out=grad_errors[c])
+        torch.baddbmm(from_states[c], W[c].mT, grad_errors[c], alpha=-1, out=grad_states[c])
+        onward = grad_states[c + 1] if through is None else grad_states[c + 1] * through[c]
+        grad_states[c].add_(onward if kept is None else onward * kept[c])
+    return grad_errors, grad_states

@@ -11,6 +11,7 @@ from torch import Tensor
 from operators.chunks import Chunking, DocumentChunks, causal_mask
 from operators.context import Documents
 from operators.linear_scan import linear_scan
+from operators.once_differentiable import once_differentiable
 
 CHUNK_TOKENS: Final = 64
 
@@ -97,6 +98,7 @@ class _DecayedScores(torch.autograd.Function):
         return scores_BCGLL[:, :, :, None] * decay_BCGRLL
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         scores_BCGLL, decay_BCGRLL = ctx.saved_tensors
         grad_BCGRLL = grads[0] * decay_BCGRLL

@@ -139,6 +139,21 @@ def test_a_linear_scan_has_the_gradient_of_its_recurrence() -> None:
     assert torch.autograd.gradcheck(lambda *x: linear_scan(*x)[1], inputs)
 
 
+@pytest.mark.parametrize("name", [*SCANS, "linear scan"])
+def test_gradients_of_a_scan_refuse_to_be_differentiated(name: str) -> None:
+    if name == "linear scan":
+        inputs: tuple[Tensor, ...] = (torch.rand(5, 2, 1), torch.rand(5, 2, 3), torch.rand(2, 3))
+        y = linear_scan(*(x.requires_grad_() for x in inputs))[0]
+    else:
+        fast, _, make = SCANS[name]
+        inputs = tuple(x.requires_grad_() for x in make(40))
+        y = call(fast, name, inputs)[0]
+    # Not the first: queries only read a state, in products that torch differentiates any number of times.
+    for leaf in inputs[1:]:
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
+
+
 @pytest.mark.parametrize(("tokens", "longest"), [(1, 64), (64, 64), (65, 64), (130, 64), (7, 1)])
 def test_chunks_are_even_and_hardly_padded(tokens: int, longest: int) -> None:
     chunking = Chunking.of(tokens, longest=longest)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from operators.attention.state import cache_of
@@ -103,6 +103,24 @@ def test_the_convolution_is_torchs_grouped_one_with_every_gradient(
         torch.autograd.grad(y.sin().sum(), leaves), torch.autograd.grad(expected.sin().sum(), leaves), strict=True
     ):
         assert_close(actual, truth)
+
+
+@pytest.mark.parametrize("part", ["norm", "gated norm", "convolution"])
+def test_gradients_of_a_part_refuse_to_be_differentiated(part: str) -> None:
+    x = torch.randn(2, 9, 6, generator=generator_from(0)).requires_grad_()
+    conv = ShortConvolution(6, width=3, bias=True)
+    conv.initialize(generator=generator_from(1))
+    runs: dict[str, tuple[nn.Module, Callable[[], Tensor]]] = {
+        "norm": (norm := RMSNorm(6, eps=1e-6), lambda: norm(x)),
+        "gated norm": (gated := GatedRMSNorm(6, num_groups=2, eps=1e-6), lambda: gated(x, x.detach())),
+        "convolution": (conv, lambda: conv(x)[0]),
+    }
+    module, run = runs[part]
+    leaves = [x, *module.parameters()]
+    # Also where another way leads to the input, which alone would give a number.
+    for leaf in leaves:
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            torch.autograd.grad(run().square().sum() + leaf.pow(3).sum(), leaf, create_graph=True)
 
 
 def test_step_biases_give_step_sizes_between_their_bounds() -> None:

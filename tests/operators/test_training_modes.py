@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from operators.model import HybridLM
 from search_spaces.architecture import Architecture
@@ -51,8 +52,9 @@ def outcome(run: Callable[..., Tensor], model: HybridLM, *, packed: bool) -> dic
     return {"logits": logits_BTV.detach(), **{name: grad.clone() for name, grad in found.items() if grad is not None}}
 
 
-@pytest.mark.parametrize("letter", LETTERS)
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("letter", "packed"), [("w", False), *((letter, True) for letter in LETTERS)], ids=lambda case: str(case)
+)
 def test_a_model_compiles_without_a_graph_break(assert_close: CloseCheck, letter: str, packed: bool) -> None:
     torch._dynamo.reset()
     model = HybridLM(architecture(f"{letter} f"), seed=0)
@@ -61,6 +63,42 @@ def test_a_model_compiles_without_a_graph_break(assert_close: CloseCheck, letter
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     for name, value in outcome(compiled, model, packed=packed).items():
         assert_close(value, expected[name], what=name)
+
+
+# With the three meta tokens: one chunk and many, full ones and nearly full ones.
+LENGTHS = (2, 7, 28, 29, 30, 61, 62, 64, 90, 125, 150, 300)
+
+
+@pytest.mark.parametrize("letter", [letter for letter in LETTERS if letter != "w"])
+def test_one_graph_serves_every_length(assert_close: CloseCheck, letter: str) -> None:
+    torch._dynamo.reset()
+    model = HybridLM(architecture(f"{letter} f"), seed=0)
+    expected = outcome(model, model, packed=False)
+    graphs = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=graphs)
+
+    def run(tokens_BT: Tensor, *, document_ids_BT: Tensor | None = None) -> Tensor:
+        torch._dynamo.mark_dynamic(tokens_BT, 1)
+        logits_BTV: Tensor = compiled(tokens_BT, document_ids_BT=document_ids_BT)
+        return logits_BTV
+
+    for name, value in outcome(run, model, packed=False).items():
+        assert_close(value, expected[name], what=name)
+    for length in LENGTHS:
+        tokens_BT = torch.randint(50, (2, length), generator=torch.Generator().manual_seed(length))
+        assert_close(run(tokens_BT), model(tokens_BT), what=f"{length} tokens")
+    assert graphs.frame_count == 1
+
+
+def test_compiled_as_by_default_there_are_two_graphs() -> None:
+    torch._dynamo.reset()
+    model = HybridLM(architecture("m1"), seed=0)
+    graphs = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=graphs)
+    for length in LENGTHS:
+        compiled(torch.zeros(2, length, dtype=torch.int64)).sum().backward()
+    # One for the first length, one for all others.
+    assert graphs.frame_count == 2
 
 
 def test_a_model_of_shared_keys_and_values_compiles_in_bfloat16(assert_close: CloseCheck) -> None:
