@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.attention.bias import CausalBias, causal_lower_right
 from torch.utils.checkpoint import checkpoint
 
-from operators.attention.sight import Sight, take
+from operators.attention.sight import Sight, Span, take
 
 QUERY_BLOCK: Final = 128
 """Queries to a mask on a CPU: smaller blocks cost more calls, larger ones more of what the mask throws away."""
@@ -63,7 +63,7 @@ def attend_by_query_blocks(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, si
     q_BHTK, k_BGSK, v_BGSV = _of_one_width(*(x.transpose(1, 2) for x in (q_BTHK, k_BSGK, v_BSGV)))
     k_BGSK, v_BGSV = _ungrouped(q_BHTK, k_BGSK, v_BGSV, has_mask=True)
 
-    def block(queries_BHTK: Tensor, keys_BGSK: Tensor, values_BGSV: Tensor, queries: range) -> Tensor:
+    def block(queries_BHTK: Tensor, keys_BGSK: Tensor, values_BGSV: Tensor, queries: Span) -> Tensor:
         reach = sight.reach(queries)
         keys, values = (
             take(x.transpose(1, 2), reach, num_prefix=sight.num_prefix).transpose(1, 2)
@@ -82,11 +82,11 @@ def attend_by_query_blocks(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, si
     size = GPU_QUERY_BLOCK if q_BHTK.is_cuda else QUERY_BLOCK
     if sight.num_queries <= 2 * size:
         # One call less is worth more than what its mask throws away.
-        return block(q_BHTK, k_BGSK, v_BGSV, range(sight.num_queries))[..., :value_dim].transpose(1, 2)
+        return block(q_BHTK, k_BGSK, v_BGSV, Span(0, sight.num_queries))[..., :value_dim].transpose(1, 2)
     again = torch.is_grad_enabled() and _mask_size(sight, block=size) > LARGEST_KEPT_MASK
     blocks = []
     for first in range(0, sight.num_queries, size):
-        queries = range(first, min(first + size, sight.num_queries))
+        queries = Span(first, min(first + size, sight.num_queries))
         arguments = (q_BHTK[:, :, queries.start : queries.stop], k_BGSK, v_BGSV, queries)
         blocks.append(
             checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False) if again else block(*arguments)

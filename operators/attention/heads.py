@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from operators.attention.backends import attend_fused, attend_one
 from operators.attention.reference import attend
-from operators.attention.sight import Sight, take
+from operators.attention.sight import Sight, Span, take
 from operators.attention.state import KeyValueState, cache_of
 from operators.backends import BackendChoice
 from operators.base import StateRequest
@@ -178,8 +178,8 @@ class AttentionHeads(nn.Module):
     def _attend(self, q_BTHK: Tensor, kv: KeyValues, sight: Sight) -> Tensor:
         if self.backends.at("sequence", q_BTHK) != "reference":
             return attend_fused(q_BTHK, kv.keys, kv.values, sight=sight)
-        mask = sight.mask(range(sight.num_queries), device=q_BTHK.device)
-        reach = sight.reach(range(sight.num_queries))
+        mask = sight.mask(Span(0, sight.num_queries), device=q_BTHK.device)
+        reach = sight.reach(Span(0, sight.num_queries))
         keys, values = (take(x, reach, num_prefix=sight.num_prefix) for x in kv)
         return attend(q_BTHK, keys, values, mask=mask)
 

@@ -4,11 +4,24 @@ Positions and masks only; the softmax over what is seen is in `reference.py`, fa
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from operators.context import Documents
+
+
+class Span(NamedTuple):
+    """Places from `start` to before `stop`. No `range`: that would bind a compiled graph to these numbers."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """Number of places."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,31 +60,31 @@ class Sight:
             return False
         return self.window is None or self.start + self.num_queries - self.first <= self.window
 
-    def reach(self, queries: range) -> range:
+    def reach(self, queries: Span) -> Span:
         """Return the keys behind the prefix, by index, that some of these queries may see."""
         shift = self.num_prefix - self.first
         low = 0 if self.window is None else self.start + queries.start - self.window + 1 + shift
         low = max(low, self.num_prefix)
-        return range(low, max(low, self.start + queries.stop + shift))
+        return Span(low, max(low, self.start + queries.stop + shift))
 
-    def mask(self, queries: range, *, device: torch.device) -> Tensor:
+    def mask(self, queries: Span, *, device: torch.device) -> Tensor:
         """Return whether a query sees a key of the prefix or of the reach, [T, S], or [B, T, S] with documents."""
         reach = self.reach(queries)
         ahead = self.start + queries.start
         seen = _band(
-            len(queries),
-            len(reach),
+            queries.length,
+            reach.length,
             ahead=ahead + self.num_prefix - self.first - reach.start,
             window=self.window,
             device=device,
         )
         if self.num_prefix:
             seen = torch.cat(
-                (_band(len(queries), self.num_prefix, ahead=ahead, window=None, device=device), seen), dim=1
+                (_band(queries.length, self.num_prefix, ahead=ahead, window=None, device=device), seen), dim=1
             )
         return seen if self.documents is None else seen & self._same_document(queries, reach)
 
-    def _same_document(self, queries: range, reach: range) -> Tensor:
+    def _same_document(self, queries: Span, reach: Span) -> Tensor:
         """Return which keys lie in the query's document or are meta tokens, [B, T, S]."""
         assert self.documents is not None
         segment_BS = self.documents.segment
@@ -83,7 +96,7 @@ class Sight:
         return (query_BT[:, :, None] == key_BS[:, None, :]) | (key_BS == -1)[:, None, :]
 
 
-def take(x_BS: Tensor, reach: range, *, num_prefix: int) -> Tensor:
+def take(x_BS: Tensor, reach: Span, *, num_prefix: int) -> Tensor:
     """Return what stands along the key axis, axis 1, at the prefix and at the reach."""
     if reach.start == num_prefix:
         return x_BS[:, : reach.stop]

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from operators.attention import backends
 from operators.attention.backends import attend_causal, attend_fused
 from operators.attention.reference import attend
-from operators.attention.sight import Sight, take
+from operators.attention.sight import Sight, Span, take
 from operators.base import Operator
 from operators.context import Documents, SequenceContext
 from operators.initialization import generator_from
@@ -107,7 +107,7 @@ def with_gradients(y_BTHV: Tensor, leaves: list[Tensor]) -> list[Tensor]:
 def test_a_mask_says_who_sees_whom(sight: Sight) -> None:
     expected = seen_by_rule(sight, batch=2)
     for first in range(0, sight.num_queries, SMALL_BLOCK):
-        queries = range(first, min(first + SMALL_BLOCK, sight.num_queries))
+        queries = Span(first, min(first + SMALL_BLOCK, sight.num_queries))
         reach = sight.reach(queries)
         mask = sight.mask(queries, device=torch.device("cpu")).expand(2, -1, -1)
         of_queries = expected[:, queries.start : queries.stop]
@@ -348,7 +348,7 @@ def test_causal_attention_reaches_flash_attention(past: int, value_dim: int, ass
     flash, cudnn = (f"aten._scaled_dot_product_{name}_attention.default" for name in ("flash", "cudnn"))
     assert largest.kernels in ({flash}, {cudnn})
     sight = Sight(start=past, num_queries=tokens, num_keys=past + tokens)
-    assert_close(y, attend(q, k, v, mask=sight.mask(range(tokens), device=q.device)), dtype=torch.bfloat16)
+    assert_close(y, attend(q, k, v, mask=sight.mask(Span(0, tokens), device=q.device)), dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize("window", [None, 200])
@@ -370,5 +370,5 @@ def test_attention_under_a_mask_reaches_a_fused_kernel(window: int | None, asser
     with torch.no_grad(), Largest() as largest:
         y = attend_fused(q, k, v, sight=sight)
     assert not [name for name in largest.kernels if "math" in name]
-    expected = attend(q, k, v, mask=sight.mask(range(meta + tokens), device=q.device))
+    expected = attend(q, k, v, mask=sight.mask(Span(0, meta + tokens), device=q.device))
     assert_close(y, expected, dtype=torch.bfloat16)

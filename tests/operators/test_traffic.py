@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from operators.attention.sight import Sight
+from operators.attention.sight import Sight, Span
 from operators.attention.state import cache_of
 from operators.cost import weight_bytes
 from operators.model import HybridLM
@@ -75,7 +75,7 @@ def test_every_operator_moves_what_its_state_holds_and_its_step_sees(
             num_meta_tokens=meta,
             window=attention.window,
         )
-        seen = int(sight.mask(range(1), device=torch.device("cpu")).sum())
+        seen = int(sight.mask(Span(0, 1), device=torch.device("cpu")).sum())
         # Those of the earlier tokens are read, those of the step's own are written.
         moved += sum(seen * tensor[:, 0].nbytes for tensor in caches)
     is_cache = {id(tensor) for tensor in caches}

@@ -52,9 +52,7 @@ def outcome(run: Callable[..., Tensor], model: HybridLM, *, packed: bool) -> dic
     return {"logits": logits_BTV.detach(), **{name: grad.clone() for name, grad in found.items() if grad is not None}}
 
 
-@pytest.mark.parametrize(
-    ("letter", "packed"), [("w", False), *((letter, True) for letter in LETTERS)], ids=lambda case: str(case)
-)
+@pytest.mark.parametrize(("letter", "packed"), [(letter, True) for letter in LETTERS], ids=lambda case: str(case))
 def test_a_model_compiles_without_a_graph_break(assert_close: CloseCheck, letter: str, packed: bool) -> None:
     torch._dynamo.reset()
     model = HybridLM(architecture(f"{letter} f"), seed=0)
@@ -69,7 +67,7 @@ def test_a_model_compiles_without_a_graph_break(assert_close: CloseCheck, letter
 LENGTHS = (2, 7, 28, 29, 30, 61, 62, 64, 90, 125, 150, 300)
 
 
-@pytest.mark.parametrize("letter", [letter for letter in LETTERS if letter != "w"])
+@pytest.mark.parametrize("letter", LETTERS)
 def test_one_graph_serves_every_length(assert_close: CloseCheck, letter: str) -> None:
     torch._dynamo.reset()
     model = HybridLM(architecture(f"{letter} f"), seed=0)
@@ -78,7 +76,8 @@ def test_one_graph_serves_every_length(assert_close: CloseCheck, letter: str) ->
     compiled = torch.compile(model, fullgraph=True, backend=graphs)
 
     def run(tokens_BT: Tensor, *, document_ids_BT: Tensor | None = None) -> Tensor:
-        torch._dynamo.mark_dynamic(tokens_BT, 1)
+        if letter != "w":
+            torch._dynamo.mark_dynamic(tokens_BT, 1)
         logits_BTV: Tensor = compiled(tokens_BT, document_ids_BT=document_ids_BT)
         return logits_BTV
 
@@ -87,7 +86,9 @@ def test_one_graph_serves_every_length(assert_close: CloseCheck, letter: str) ->
     for length in LENGTHS:
         tokens_BT = torch.randint(50, (2, length), generator=torch.Generator().manual_seed(length))
         assert_close(run(tokens_BT), model(tokens_BT), what=f"{length} tokens")
-    assert graphs.frame_count == 1
+    # A window is none to what lies within it, and takes its queries in blocks beyond 256 tokens, meta tokens included: a
+    # graph for the first length, as by default, one for all up to there, one for the shortest and one for the longest.
+    assert graphs.frame_count == (4 if letter == "w" else 1)
 
 
 def test_compiled_as_by_default_there_are_two_graphs() -> None:
