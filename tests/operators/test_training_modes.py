@@ -86,9 +86,8 @@ def test_one_graph_serves_every_length(assert_close: CloseCheck, letter: str) ->
     for length in LENGTHS:
         tokens_BT = torch.randint(50, (2, length), generator=torch.Generator().manual_seed(length))
         assert_close(run(tokens_BT), model(tokens_BT), what=f"{length} tokens")
-    # A window is none to what lies within it, and takes its queries in blocks beyond 256 tokens, meta tokens included. So
-    # there is a graph for the first length, as by default, one for all up to there, one for the shortest, one for the
-    # longest.
+    # A window is none to what lies within it, and takes its queries in blocks beyond 256 tokens: a graph for the first
+    # length, as by default, one for all others up to there, one for the shortest, one for the longest.
     assert graphs.frame_count == (4 if letter == "w" else 1)
 
 
