@@ -32,7 +32,7 @@ from search_spaces.errors import NasError
 MORE_TO_DO: Final = 75
 """Exit code where time ran out before everything was measured; sysexits.h calls it a temporary failure."""
 
-SAVE_EVERY_S: Final = 5.0
+SAVE_EVERY_S: Final = 0.2
 
 
 class MoreToDoError(NasError, RuntimeError):

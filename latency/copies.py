@@ -1,6 +1,6 @@
 """Copies of one residual operator with weights, states and inputs of their own, ready to be timed.
 
-Building only; the clock is `cpu_clock.py` or `cuda_clock.py`.
+Building only; the clock is `cpu_clock.py` or `cuda_graphs.py`.
 """
 
 from collections.abc import Callable
@@ -65,14 +65,15 @@ class OperatorCopy:
         """Bytes of the parameters."""
         return sum(parameter.nbytes for parameter in self.module.parameters())
 
-    def prepare_step(self, context_tokens: int, *, num_meta_tokens: int = 0) -> None:
-        """Make a state that holds `context_tokens` tokens, random ones, and room for one more.
+    def prepare_step(self, context_tokens: int, *, num_meta_tokens: int = 0, room: int | None = None) -> None:
+        """Make a state that holds `context_tokens` tokens, random ones, and room for more.
 
         Args:
             context_tokens: Tokens in the cache, meta tokens included.
             num_meta_tokens: How many of them are meta tokens.
+            room: Tokens there is room for; none means one more.
         """
-        state = self._new_state(max_tokens=context_tokens + 1, num_meta_tokens=num_meta_tokens)
+        state = self._new_state(max_tokens=room or context_tokens + 1, num_meta_tokens=num_meta_tokens)
         for tensor in state.tensors():
             if tensor.is_floating_point():
                 tensor.normal_()

@@ -148,7 +148,7 @@ class _Mix:
         except Exception as error:
             self.failures.update(dict.fromkeys((request.key for request in alike), describe_failure(error)))
             return None
-        self.backends.update(dict.fromkeys((request.key for request in alike), parts.backend))
+        self.backends.update((request.key, parts.backend(request.part, phase=request.phase)) for request in alike)
         return parts
 
     def _stream(self, *tokens: int) -> Tensor:

@@ -101,9 +101,11 @@ def _prepared_copy(requests: Sequence[MeasurementRequest], *, device: str) -> Op
     copy = OperatorCopy(
         first.spec, hidden_size=first.hidden_size, batch_size=first.batch_size, dtype=first.dtype, device=device
     )
+    # The decoder's caches have room for the longest context from the first step on.
+    room = 1 + max((request.context_tokens for request in requests if request.phase == "decode"), default=0)
     for request in requests:
         if request.phase == "decode":
-            copy.prepare_step(request.context_tokens, num_meta_tokens=request.num_meta_tokens)
+            copy.prepare_step(request.context_tokens, num_meta_tokens=request.num_meta_tokens, room=room)
         else:
             copy.prepare_prefill(request.context_tokens, num_meta_tokens=request.num_meta_tokens)
     return copy
@@ -114,6 +116,9 @@ class _Chain:
     """Calls that run one after another, and how they run in a model."""
 
     calls: Sequence[Run]
+
+    begin: Run
+    """Gives the first call its input, which lives as long as the chain: a captured graph reads it at every replay."""
 
     rewind: Run
     """Undoes what the calls did to states, off the clock, before they run again."""
@@ -127,7 +132,11 @@ def _chain(request: MeasurementRequest, copies: Sequence[OperatorCopy], *, devic
     is_step = request.phase == "decode"
     tokens = () if is_step else (request.context_tokens,)
     shape = (request.batch_size, *tokens, request.hidden_size)
-    stream = [torch.randn(shape, device=device, dtype=TORCH_DTYPES[request.dtype])]
+    start = torch.randn(shape, device=device, dtype=TORCH_DTYPES[request.dtype])
+    stream = [start]
+
+    def begin() -> None:
+        stream[0] = start
 
     def advance(call: Callable[[Tensor], Tensor]) -> None:
         stream[0] = call(stream[0])
@@ -140,7 +149,7 @@ def _chain(request: MeasurementRequest, copies: Sequence[OperatorCopy], *, devic
 
     call_of = step_of if is_step else prefill_of
     calls = [partial(advance, call_of(copy, request)) for copy in copies]
-    return _Chain(calls=calls, rewind=rewind, is_captured=is_step)
+    return _Chain(calls=calls, begin=begin, rewind=rewind, is_captured=is_step)
 
 
 def _fixed_rows(requests: Sequence[MeasurementRequest], *, device: str, seconds_per_row: float) -> Iterator[Samples]:
@@ -165,13 +174,17 @@ def _fixed_rows(requests: Sequence[MeasurementRequest], *, device: str, seconds_
         except Exception as error:
             yield Samples(key=request.key, failure=describe_failure(error))
         else:
-            yield Samples(key=request.key, microseconds=tuple(samples_us), backend=fixed.backend + suffix)
+            yield Samples(
+                key=request.key,
+                microseconds=tuple(samples_us),
+                backend=fixed.backend(request.part, phase=request.phase) + suffix,
+            )
 
 
 def _fixed_us(part: str, calls: FixedCalls, *, is_step: bool, seconds: float) -> tuple[list[float], str]:
     """Return samples of a fixed part; overhead is what a step of the decoder takes beyond its pieces."""
     subject = calls.pieces if part == OVERHEAD else calls.parts[part]
-    chain = _Chain(calls=[subject] * 4, rewind=calls.rewind, is_captured=is_step)
+    chain = _Chain(calls=[subject] * 4, begin=_nothing, rewind=calls.rewind, is_captured=is_step)
     pieces_us, suffix = _slope_us(chain, seconds=seconds)
     if part != OVERHEAD:
         return pieces_us, suffix
@@ -201,7 +214,7 @@ def _slope_us(chain: _Chain, *, seconds: float) -> tuple[list[float], str]:
 
 def _replays(chain: _Chain, *, counts: tuple[int, int]) -> tuple[list[Run], str]:
     """Return runs of so many calls, captured where the decoder does so and it can be done."""
-    runs = [partial(_run, chain.calls[:count]) for count in counts]
+    runs = [partial(_run, chain, count) for count in counts]
     # Capture wants a side stream that has run everything once.
     side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     side.wait_stream(torch.cuda.current_stream())
@@ -215,14 +228,21 @@ def _replays(chain: _Chain, *, counts: tuple[int, int]) -> tuple[list[Run], str]
         return list(runs), ""
     try:
         return [_captured(run) for run in runs], ""
+    except torch.OutOfMemoryError:
+        raise  # the decoder could not capture it either
     except RuntimeError:
         torch.cuda.synchronize()
         return list(runs), NO_GRAPH
 
 
-def _run(calls: Sequence[Run]) -> None:
-    for call in calls:
+def _run(chain: _Chain, count: int) -> None:
+    chain.begin()
+    for call in chain.calls[:count]:
         call()
+
+
+def _nothing() -> None:
+    """Begin calls that take no input from one another."""
 
 
 def _repeat(call: Run, times: int) -> None:

@@ -26,7 +26,10 @@ def current_fingerprint(device: str, *, num_threads: int) -> DeviceFingerprint:
     """
     import torch
 
-    target = torch.device(device)
+    try:
+        target = torch.device(device)
+    except RuntimeError:
+        raise UnavailableError(f"The device must be cpu or cuda; got {device!r}.") from None
     if target.type not in ("cpu", "cuda"):
         raise UnavailableError(f"The device must be cpu or cuda; got {device!r}.")
     bare = _cpu(num_threads) if target.type == "cpu" else _gpu(target.index or 0, num_threads)
@@ -57,6 +60,12 @@ def _gpu(index: int, num_threads: int) -> DeviceFingerprint:
     if index >= torch.cuda.device_count():
         raise UnavailableError(
             f"Device 'cuda:{index}' does not exist; this machine has {torch.cuda.device_count()} GPU(s)."
+        )
+    if index != torch.cuda.current_device():
+        # Graphs and Triton's launches go to the current device.
+        raise UnavailableError(
+            f"Latency is measured on the process's own GPU, 'cuda'; got 'cuda:{index}'. "
+            f"Set CUDA_VISIBLE_DEVICES={index} and ask for cuda."
         )
     properties = torch.cuda.get_device_properties(index)
     driver, clocks = _gpu_driver_and_clocks(str(properties.uuid))

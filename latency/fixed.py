@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latency.copies import TORCH_DTYPES
+from latency.rows import OVERHEAD
 from latency.runtime import Decoder
-from latency.workload import Dtype
+from latency.workload import Dtype, Phase
 from operators.context import SequenceContext
 from operators.model import HybridLM
 from search_spaces.architecture import Architecture
@@ -47,8 +48,6 @@ class FixedCalls:
 class FixedParts:
     """A decoder of a model of one small operator, taken apart."""
 
-    backend = "torch"
-
     def __init__(self, *, hidden_size: int, vocab_size: int, batch_size: int, dtype: Dtype, device: str) -> None:
         architecture = Architecture(hidden_size=hidden_size, operators=(SMALL_OPERATOR,), vocab_size=vocab_size)
         model = HybridLM(architecture, seed=0).to(device=device, dtype=TORCH_DTYPES[dtype])
@@ -58,6 +57,13 @@ class FixedParts:
         state = model.new_state(batch_size=batch_size, max_tokens=1, device=device, dtype=TORCH_DTYPES[dtype])
         self._layer, self._layer_state = model.residual_operators[0], state.operators[0]
         self._batch_size = batch_size
+        self._example_BD = torch.empty(batch_size, hidden_size, device=device, dtype=TORCH_DTYPES[dtype])
+
+    def backend(self, part: str, *, phase: Phase) -> str:
+        """Return the implementation of a fixed part: torch, but for the head of a step, which overhead contains too."""
+        if phase == "decode" and part in ("head", OVERHEAD) and self._model.has_fused_head(self._example_BD):
+            return "triton"
+        return "torch"
 
     def step(self) -> FixedCalls:
         """Return the calls of one decode step."""

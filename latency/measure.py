@@ -75,25 +75,31 @@ def profile(
         ensure_bandwidth(table, device=device, num_threads=num_threads)
         for _ in range(num_sweeps):
             sweep = _measure(todo, device=device, seconds_per_set=seconds_per_set, typical_depth=typical_depth)
-            for samples in sweep:
-                key = samples.key
-                found[key] = found[key].joined(samples) if key in found else samples
-                row = found[key].row()
-                table.add(row)
-                done += 1
-                if report is not None:
-                    report(done, num_sweeps * len(todo), row)
+            for together in sweep:
+                rows = []
+                for samples in together:
+                    key = samples.key
+                    found[key] = found[key].joined(samples) if key in found else samples
+                    rows.append(found[key].row())
+                    # All before the first is reported: whoever saves the table then saves them all.
+                    table.add(rows[-1])
+                for row in rows:
+                    done += 1
+                    if report is not None:
+                        report(done, num_sweeps * len(todo), row)
     return table
 
 
 def _measure(
     requests: list[MeasurementRequest], *, device: str, seconds_per_set: float, typical_depth: int
-) -> Iterator[Samples]:
+) -> Iterator[list[Samples]]:
+    """Yield what was measured, as soon as it is: on a GPU row by row, on a CPU all of a mix."""
     if torch.device(device).type == "cuda":
-        yield from measure_in_graphs(requests, device=device, seconds_per_row=seconds_per_set)
+        for samples in measure_in_graphs(requests, device=device, seconds_per_row=seconds_per_set):
+            yield [samples]
         return
     for mix in mixes(requests):
-        yield from measure_mix(mix, seconds_per_set=seconds_per_set, typical_depth=typical_depth)
+        yield list(measure_mix(mix, seconds_per_set=seconds_per_set, typical_depth=typical_depth))
 
 
 @contextmanager

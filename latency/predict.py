@@ -216,10 +216,12 @@ def _explain(architecture: Architecture, workload: Workload, table: LatencyTable
     words = [request.describe() for request in absent[:3]]
     if len(absent) > len(words):
         words.append(f"{len(absent) - len(words)} more")
+    outdated = sum(row.is_outdated for row in table)
     failures = [row.failure for request in absent if (row := table.get(request.key)) is not None]
     return (
         f"A prediction adds up measured times; the table of {table.fingerprint.device_name} ({len(table)} rows) lacks "
         f"{'; '.join(words)} ({reason})."
         + (f" Measuring failed before: {failures[0]}." if failures else "")
+        + (f" {outdated} rows were measured with other kernels than these and do not count." if outdated else "")
         + f" Measure with: {profile_command(architecture, workload, table)}"
     )

@@ -21,7 +21,12 @@ class Samples:
     def joined(self, later: "Samples") -> "Samples":
         """Return the samples of both; a failure counts only where neither has any."""
         microseconds = self.microseconds + later.microseconds
-        return replace(later, microseconds=microseconds, failure="" if microseconds else later.failure)
+        return replace(
+            later,
+            microseconds=microseconds,
+            backend=later.backend or self.backend,
+            failure="" if microseconds else later.failure,
+        )
 
     def row(self) -> LatencyRow:
         """Return the row: the median and the 20th and 80th percentile; NaN where there are no samples."""

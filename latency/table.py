@@ -45,6 +45,8 @@ class LatencyTable:
         """JSON-ready remarks that travel with the table, such as what a validation found."""
         self.path: Path | None = None
         """The file it was read from or last saved to; none where there is none yet."""
+        self.accepts_outdated = False
+        """Whether rows of other kernels of ours than those here count. Set it before the first prediction."""
         self._rows = {row.key: row for row in rows}
         self._lookup: Lookup | None = None
         self._validations: dict[Workload, Validation | None] = {}
@@ -73,7 +75,7 @@ class LatencyTable:
     def lookup(self) -> Lookup:
         """The rows prepared for interpolation; made once and again after a row was added."""
         if self._lookup is None:
-            self._lookup = Lookup(self.measured)
+            self._lookup = Lookup(row for row in self.measured if self.accepts_outdated or not row.is_outdated)
         return self._lookup
 
     @property

@@ -23,8 +23,10 @@ class Change:
 
     @property
     def ratio(self) -> float:
-        """After over before; above 1 is slower."""
-        return self.after_us / self.before_us
+        """After over before; above 1 is slower. An overhead may be 0: infinite where it was and is no more."""
+        if self.before_us == self.after_us:
+            return 1.0
+        return self.after_us / self.before_us if self.before_us else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,11 @@ class TableDifference:
         """Return a JSON-ready mapping."""
         return {
             "fingerprints": {name: list(map(str, pair)) for name, pair in self.fingerprints.items()},
-            "median_ratio": self.median_ratio if self.changes else None,
-            "changes": [{**asdict(change), "ratio": change.ratio} for change in self.changes],
+            "median_ratio": self.median_ratio if math.isfinite(self.median_ratio) else None,
+            "changes": [
+                {**asdict(change), "ratio": change.ratio if math.isfinite(change.ratio) else None}
+                for change in self.changes
+            ],
             "only_before": [asdict(key) for key in self.only_before],
             "only_after": [asdict(key) for key in self.only_after],
         }
@@ -69,7 +74,7 @@ def difference(before: LatencyTable, after: LatencyTable) -> TableDifference:
     return TableDifference(
         fingerprints=before.fingerprint.device_differences(after.fingerprint)
         | before.fingerprint.version_differences(after.fingerprint),
-        changes=tuple(sorted(changes, key=lambda change: -abs(math.log(change.ratio)))),
+        changes=tuple(sorted(changes, key=lambda change: -abs(math.log(change.ratio) if change.ratio else -math.inf))),
         only_before=tuple(key for key in old if key not in new),
         only_after=tuple(key for key in new if key not in old),
     )

@@ -17,6 +17,7 @@ import torch
 from latency.device import DeviceMismatchError, describe_differences
 from latency.device_probe import current_fingerprint
 from latency.measure import threads
+from latency.memory import require_room
 from latency.predict import predict
 from latency.table import LatencyTable
 from latency.validation import ValidatedModel, Validation
@@ -24,6 +25,8 @@ from latency.whole_model import WholeModel
 from latency.workload import Workload
 from operators.cost import num_parameters
 from search_spaces.architecture import Architecture
+from search_spaces.errors import SpecError
+from search_spaces.specs import FlaSpec
 
 ROUNDS: Final = 3
 RUNS_A_ROUND: Final = 3
@@ -55,6 +58,7 @@ def validate(
 
     Raises:
         DeviceMismatchError: the table is of another device, or of other versions, than what runs here.
+        SpecError: one of the models does not fit into the device's memory.
         UnmeasuredError: the table lacks a row of one of the models.
         UnavailableError: there is no such device.
     """
@@ -65,6 +69,8 @@ def validate(
             "A table is checked on the device and with the versions it was measured with; they differ in "
             f"{describe_differences(differing)}. Check it there, or measure a table here."
         )
+    for model in models:
+        _require_room(model, workload, table=table)
     predicted_ms = [predict(model.architecture, workload, table).milliseconds for model in models]
     runs_ms: dict[int, list[float]] = defaultdict(list)
     with threads(num_threads):
@@ -87,6 +93,16 @@ def validate(
             for index, (model, predicted) in enumerate(zip(models, predicted_ms, strict=True))
         ),
     )
+
+
+def _require_room(model: NamedArchitecture, workload: Workload, *, table: LatencyTable) -> None:
+    device = table.fingerprint
+    if any(isinstance(spec, FlaSpec) for spec in model.architecture.operators):
+        return  # it is not known what layers of fla hold
+    try:
+        require_room(model.architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
+    except SpecError as error:
+        raise SpecError(f"{model.name}: {error}") from None
 
 
 def time_whole_ms(architecture: Architecture, *, workload: Workload, device: str) -> list[float]:

@@ -103,12 +103,23 @@ def validations_of(metadata: Mapping[str, Any]) -> tuple[Validation, ...]:
 
 
 def validation_for(metadata: Mapping[str, Any], workload: Workload) -> Validation | None:
-    """Return the newest validation that speaks for a workload: of its phase, its dtype and its batch."""
+    """Return the newest validation that speaks for a workload.
+
+    It is of the workload's phase, dtype and batch, and was made at contexts that the workload meets: what was found at
+    short contexts says nothing about long prompts.
+    """
 
     def traits(some: Workload) -> tuple[object, ...]:
         return some.phase, some.dtype, some.batch_size
 
-    alike = [found for found in validations_of(metadata) if traits(found.workload) == traits(workload)]
+    def meets(some: Workload) -> bool:
+        return some.prompt_tokens <= workload.max_tokens and workload.prompt_tokens <= some.max_tokens
+
+    alike = [
+        found
+        for found in validations_of(metadata)
+        if traits(found.workload) == traits(workload) and meets(found.workload)
+    ]
     return alike[-1] if alike else None
 
 

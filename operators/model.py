@@ -269,9 +269,13 @@ class HybridLM(nn.Module):
         """Return the logits [..., V] of a residual stream [..., D] after all operators."""
         return F.linear(self.norm(x), self.head_weight)
 
+    def has_fused_head(self, x_BD: Tensor) -> bool:
+        """Whether final norm and head of a step are one launch of ours on such a stream."""
+        return self._head_backends.at("step", x_BD) == "triton" and fits(x_BD, self.head_weight)
+
     def step_logits(self, x_BD: Tensor) -> Tensor:
         """Return the logits of one token, final norm and head in one launch where our kernels run."""
-        if self._head_backends.at("step", x_BD) == "triton" and fits(x_BD, self.head_weight):
+        if self.has_fused_head(x_BD):
             return projected(x_BD, self.head_weight, norm_weight_D=self.norm.weight, eps=self.norm.eps)
         return self.logits(x_BD)
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+import latency.measure
 from benchmarks.resumable import MORE_TO_DO, Deadline, MoreToDoError, measure_rows, time_models, to_measure
 from latency.plan import requests_for_architecture
 from latency.samples import Samples
@@ -54,6 +55,11 @@ def test_rows_measured_before_time_ran_out_are_kept_and_not_measured_again(
 ) -> None:
     path = tmp_path / "table.parquet"
     over = iter([False, True])
+    measure = latency.measure._measure
+    # Row by row, as on a GPU.
+    monkeypatch.setattr(
+        "latency.measure._measure", lambda *a, **k: ([row] for together in measure(*a, **k) for row in together)
+    )
     monkeypatch.setattr(Deadline, "is_over", property(lambda self: next(over)))
     with pytest.raises(MoreToDoError, match=f"{len(REQUESTS) - 1} rows to go"):
         measured(path)
@@ -78,7 +84,7 @@ def test_a_failure_that_breaks_the_device_ends_the_run_with_its_row_kept(
     path = tmp_path / "table.parquet"
     broken = Samples(key=REQUESTS[0].key, failure="AcceleratorError: illegal memory access")
     monkeypatch.setattr("benchmarks.resumable._is_broken", lambda device: True)
-    monkeypatch.setattr("latency.measure._measure", lambda requests, **settings: iter([broken]))
+    monkeypatch.setattr("latency.measure._measure", lambda requests, **settings: iter([[broken]]))
     with pytest.raises(MoreToDoError, match="broke the device"):
         measured(path)
     assert [row.failure for row in LatencyTable.load(path).failed] == [broken.failure]

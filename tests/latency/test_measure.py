@@ -96,8 +96,9 @@ def test_an_interrupted_profile_keeps_every_finished_row(requests) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         profile(requests, **QUICK, table=table, report=interrupt)
-    assert len(table) == 3
-    assert [request.key for request in missing(requests, table)] == [request.key for request in requests[3:]]
+    # All of a mix are finished at once, and in the table before the first of them is reported.
+    assert len(table) == len(requests)
+    assert missing(requests, table) == []
 
 
 def test_fixed_parts_can_be_measured_one_at_a_time(requests) -> None:

@@ -3,8 +3,20 @@ from dataclasses import replace
 
 import pytest
 
-from latency.rows import OPERATOR_PART, RowKey, meta_tokens_that_matter, most_context, operator_key, operator_name
+from latency.device import DeviceFingerprint
+from latency.rows import (
+    OPERATOR_PART,
+    LatencyRow,
+    RowKey,
+    meta_tokens_that_matter,
+    most_context,
+    operator_key,
+    operator_name,
+)
+from latency.samples import Samples
+from latency.table import LatencyTable
 from latency.workload import Phase
+from operators.kernel_revision import KERNEL_REVISION
 from search_spaces import AttentionSpec, Dimensions, HybridHeadSpec, Mamba2Spec
 
 ATTENTION = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=32)
@@ -71,3 +83,23 @@ def test_a_key_describes_itself_by_name_width_phase_and_context() -> None:
     assert behind == "sliding_window_attention, width 256, decode at 64 tokens behind 16 meta tokens, batch 1, float32"
     fixed = replace(key, part="head", operator="", context_tokens=0)
     assert fixed.describe() == "head, width 256, decode, batch 1, float32"
+
+
+def test_a_sweep_that_failed_takes_nothing_from_the_one_before() -> None:
+    key = RowKey(part="head", hidden_size=8, phase="decode", batch_size=1, context_tokens=0, dtype="float32")
+    first = Samples(key=key, microseconds=(1.0, 2.0), backend="triton")
+    row = first.joined(Samples(key=key, failure="RuntimeError: no")).row()
+    assert (row.backend, row.kernel_revision, row.failure) == ("triton", KERNEL_REVISION, "")
+
+
+def test_a_row_of_other_kernels_counts_only_where_that_is_accepted() -> None:
+    key = RowKey(part="head", hidden_size=8, phase="decode", batch_size=1, context_tokens=0, dtype="float32")
+    old = LatencyRow(
+        key=key, median_us=1.0, p20_us=1.0, p80_us=1.0, samples=3, backend="triton", kernel_revision="another"
+    )
+    fingerprint = DeviceFingerprint(device_name="a", kind="cuda", memory_bytes=1, num_threads=1)
+    table = LatencyTable(fingerprint=fingerprint, rows=[old])
+    assert not table.lookup.knows(key)
+    insisting = LatencyTable(fingerprint=fingerprint, rows=[old])
+    insisting.accepts_outdated = True
+    assert insisting.lookup.knows(key)

@@ -1,3 +1,5 @@
+import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -54,3 +56,19 @@ def test_rows_of_one_table_only_and_differing_versions_are_named(fingerprint: De
     assert [key.context_tokens for key in found.only_after] == [2]
     assert found.fingerprints["torch"] == ("2.13.0", "2.14.0")
     assert found.to_dict()["median_ratio"] is None
+
+
+@pytest.mark.parametrize(("before_us", "after_us", "ratio"), [(0.0, 2.0, math.inf), (2.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
+def test_an_overhead_of_nothing_can_be_compared(before_us: float, after_us: float, ratio: float) -> None:
+    key = RowKey(part="overhead", hidden_size=8, phase="decode", batch_size=1, context_tokens=0, dtype="float32")
+    fingerprint = DeviceFingerprint(device_name="a", kind="cpu", memory_bytes=1, num_threads=1)
+    tables = [
+        LatencyTable(
+            fingerprint=fingerprint,
+            rows=[LatencyRow(key=key, median_us=us, p20_us=us, p80_us=us, samples=3, backend="torch")],
+        )
+        for us in (before_us, after_us)
+    ]
+    found = difference(*tables)
+    assert found.changes[0].ratio == ratio
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))

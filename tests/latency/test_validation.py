@@ -90,3 +90,13 @@ def test_a_validation_reads_back_what_it_wrote() -> None:
     assert Validation.from_dict(found.to_dict()) == found
     with pytest.raises(ValueError, match="no field 'modles'"):
         Validation.from_dict({**found.to_dict(), "modles": []})
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "generated_tokens", "speaks"),
+    [(0, 8192, True), (40, 8, True), (65, 100, False), (8192, 64, False)],
+)
+def test_a_validation_speaks_only_for_contexts_it_met(prompt_tokens: int, generated_tokens: int, speaks: bool) -> None:
+    checked = Validation(date="2026", workload=Workload(phase="decode", generated_tokens=64), models=())
+    asked = Workload(phase="decode", prompt_tokens=prompt_tokens, generated_tokens=generated_tokens)
+    assert (validation_for(with_validation({}, checked), asked) is not None) is speaks

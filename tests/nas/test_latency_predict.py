@@ -10,7 +10,7 @@ from latency.rows import LatencyRow
 from latency.table import READ_BYTES_PER_SECOND, LatencyTable
 from latency.workload import Workload
 from nas.cli.main import app
-from search_spaces import architecture_from_pattern
+from search_spaces import SpecError, architecture_from_pattern
 
 SIZES = ["--hidden-size", "64", "--vocab-size", "256"]
 TOKENS = ["--phase", "both", "--prompt-tokens", "32", "--generated-tokens", "16"]
@@ -43,7 +43,7 @@ def predicted(tmp_path):
         table.save(tmp_path / "table.parquet")
         command = ["latency", "predict", "d f a f", *SIZES, "--table", str(tmp_path / "table.parquet"), *TOKENS]
         result = CliRunner().invoke(app, [*command, *arguments])
-        assert result.exit_code == 0, result.output
+        assert result.exception is None or isinstance(result.exception, SpecError), result.output
         return result
 
     return run
@@ -65,18 +65,22 @@ def test_memory_is_told_part_by_part_with_the_largest_batch(predicted):
 
 
 def test_a_device_that_is_too_small_is_told_what_is_missing(predicted):
-    result = predicted(memory_bytes=2**10)
+    refused = str(predicted(memory_bytes=2**10).exception)
+    assert refused.startswith("One sequence of 48 tokens in float32 takes")
+    assert refused.endswith("--insist.")
+    result = predicted("--insist", memory_bytes=2**10)
     assert result.stderr.startswith("warning: One sequence of 48 tokens in float32 takes")
     assert "tokens/s" in result.stdout
     assert "Largest batch" not in result.stdout
 
 
-def test_a_batch_that_does_not_fit_is_predicted_with_a_warning(predicted):
-    result = predicted("--batch-size", "8", memory_bytes=memory_for(5), batches=(8,))
-    assert result.stderr.startswith("warning: A workload must fit into the memory of its device")
-    assert "The largest batch that fits is 5; ask for that" in result.stderr
-    assert "prefill 32 + decode 16, batch 8, float32 on Model 9000" in result.stdout
-    assert json.loads(predicted("--json", "--batch-size", "8", memory_bytes=memory_for(5), batches=(8,)).stdout)
+def test_a_batch_that_does_not_fit_is_refused_unless_insisted_on(predicted):
+    refused = predicted("--batch-size", "8", memory_bytes=memory_for(5), batches=(8,))
+    assert str(refused.exception).startswith("A workload must fit into the memory of its device")
+    assert "The largest batch that fits is 5; ask for that" in str(refused.exception)
+    assert not refused.stdout
+    insisted = predicted("--insist", "--batch-size", "8", memory_bytes=memory_for(5), batches=(8,))
+    assert "prefill 32 + decode 16, batch 8, float32 on Model 9000" in insisted.stdout
 
 
 def test_the_floor_of_memory_is_told_with_how_far_above_it_the_prediction_is(predicted):

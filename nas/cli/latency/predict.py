@@ -38,6 +38,9 @@ def predict(
     prompt_tokens: PromptTokens = 0,
     generated_tokens: GeneratedTokens = 1024,
     dtype: DtypeName = "float32",
+    insist: Annotated[
+        bool, typer.Option("--insist", help="Predict also what does not fit, or from rows of other kernels than these.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict what a workload takes with one architecture, and where the time and the memory go."""
@@ -57,7 +60,8 @@ def predict(
         dtype=dtype,
     )
     loaded = LatencyTable.load(table)
-    memory, most = _memory(architecture, workload, loaded)
+    loaded.accepts_outdated = insist
+    memory, most = _memory(architecture, workload, loaded, insist=insist)
     prediction = predict_latency(architecture, workload, loaded)
     at_most = None if most is None else _at_largest_batch(architecture, workload, loaded)
     if as_json:
@@ -81,21 +85,31 @@ def predict(
 
 
 def _memory(
-    architecture: "Architecture", workload: "Workload", table: "LatencyTable"
+    architecture: "Architecture", workload: "Workload", table: "LatencyTable", *, insist: bool
 ) -> "tuple[InferenceMemory | None, int | None]":
-    """Return what the workload takes and the largest batch that fits, as far as known; say so where it does not fit."""
+    """Return what the workload takes and the largest batch that fits, as far as they are known.
+
+    Raises:
+        SpecError: the workload does not fit into the table's device, and nobody insists.
+    """
     from latency.memory import largest_batch_of, require_room, workload_memory
     from search_spaces.errors import SpecError
 
     device = table.fingerprint
-    memory, most = None, None
     try:
         memory = workload_memory(architecture, workload, device=device.kind)
-        if device.memory_bytes:
-            most = largest_batch_of(architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
-            require_room(architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
     except SpecError as error:
         typer.echo(f"warning: {error}", err=True)
+        return None, None
+    most = None
+    if device.memory_bytes:
+        try:
+            require_room(architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
+            most = largest_batch_of(architecture, workload, memory_bytes=device.memory_bytes, device=device.kind)
+        except SpecError as error:
+            if not insist:
+                raise SpecError(f"{error} To predict it all the same: --insist.") from None
+            typer.echo(f"warning: {error}", err=True)
     return memory, most
 
 

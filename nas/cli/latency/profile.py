@@ -64,10 +64,9 @@ def profile(
         typer.echo(f"{done}/{total}, {words}, about {left_s:.0f} s left", err=True)
 
     grown = measured_table(rows, path=table, device=device, num_threads=num_threads, measuring=measuring)
-    if grown.read_bytes_per_second is None:
-        # A table of an earlier version that lacks no row.
-        profile_rows([], device=device, num_threads=num_threads, table=grown)
-        grown.save(table)
+    # Also where no row was missing: it must be a table of this device, and know how fast memory is.
+    profile_rows([], device=device, num_threads=num_threads, table=grown)
+    grown.save(table)
     typer.echo(f"{table}: {len(grown.measured)} rows of {grown.fingerprint.describe()}")
     for row in grown.failed:
         typer.echo(f"not measured: {row.describe()}: {row.failure}", err=True)
