@@ -66,8 +66,9 @@ class Validation:
         return predicted_ms / (1 + high), predicted_ms / (1 + low)
 
     def describe(self) -> str:
-        """Return short words, such as `MAPE 2.7 % over 40 models (2026-11-21)`."""
-        return f"MAPE {self.accuracy.mape:.1f} % over {len(self.models)} models ({self.date[:10]})"
+        """Return short words: how good, over how many models, of which workload, when."""
+        how_good = f"MAPE {self.accuracy.mape:.1f} % over {len(self.models)} models"
+        return f"{how_good}, {self.workload.describe()} ({self.date[:10]})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping that `from_dict` reads back unchanged."""

@@ -14,13 +14,26 @@ from search_spaces.presets import load_preset
 _MOST_DRAWS_A_SAMPLE = 100
 
 
-def models_to_validate(*, space: str | None, samples: int, names: Sequence[str], seed: int) -> list[NamedArchitecture]:
+def models_to_validate(
+    *,
+    space: str | None,
+    samples: int,
+    names: Sequence[str],
+    seed: int,
+    hidden_size: int | None = None,
+    vocab_size: int | None = None,
+) -> list[NamedArchitecture]:
     """Return `samples` distinct architectures of a space preset, the same ones for a seed, and those named.
 
     Raises:
         UsageError: fewer than two models in all; an error and an order need two.
     """
-    models = [NamedArchitecture(name=name, architecture=load_architecture(name)) for name in names]
+    models = [
+        NamedArchitecture(
+            name=name, architecture=load_architecture(name, hidden_size=hidden_size, vocab_size=vocab_size)
+        )
+        for name in names
+    ]
     if space is not None:
         models += random_models(load_preset(space), samples=samples, seed=seed)
     if len(models) < 2:

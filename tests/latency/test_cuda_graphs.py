@@ -1,4 +1,5 @@
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -59,6 +60,28 @@ def test_every_row_is_timed_again_and_again_without_its_states_running_over() ->
     assert {samples.key for samples in found} == {request.key for request in asked}
     assert [samples.failure for samples in found if samples.failure] == []
     assert {len(samples.microseconds) for samples in found} == {3}
+
+
+@pytest.mark.usefixtures("cpu_as_gpu")
+def test_a_graph_reads_an_input_that_lives_as_long_as_its_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs: list[weakref.ref[torch.Tensor]] = []
+    step = OperatorCopy.step
+
+    def noted(copy: OperatorCopy, x_BD: torch.Tensor, **where: int) -> torch.Tensor:
+        inputs.append(weakref.ref(x_BD))
+        return step(copy, x_BD, **where)
+
+    def captured(run: Callable[[], object]) -> Callable[[], object]:
+        inputs.clear()
+        run()
+        first = inputs[0]
+        # Another capture, and whatever else is freed, lies between a capture and its replay.
+        return lambda: first() is not None or pytest.fail("the graph's input was freed")
+
+    monkeypatch.setattr(OperatorCopy, "step", noted)
+    monkeypatch.setattr(cuda_graphs, "_captured", captured)
+    asked = [request for request in requests("f") if request.spec is not None and request.phase == "decode"]
+    assert [samples.failure for samples in measure_in_graphs(asked, device="cpu", seconds_per_row=0.0)] == [""]
 
 
 @pytest.mark.usefixtures("cpu_as_gpu")

@@ -9,6 +9,7 @@ from latency.plan import requests_for_architecture
 from latency.rows import LatencyRow
 from latency.table import READ_BYTES_PER_SECOND, LatencyTable
 from latency.workload import Workload
+from nas.cli.latency.options import generated_or_default
 from nas.cli.main import app
 from search_spaces import SpecError, architecture_from_pattern
 
@@ -112,3 +113,8 @@ def test_a_largest_batch_beyond_those_measured_says_how_to_measure_it(predicted)
     assert "Measure batch 20 with: nas latency profile" in result.stderr
     assert "--batch-size 20" in result.stderr
     assert result.stderr.rstrip().endswith("table.parquet")
+
+
+@pytest.mark.parametrize(("asked", "phase", "tokens"), [(None, "prefill", 0), (None, "both", 1024), (7, "decode", 7)])
+def test_a_prefill_generates_nothing_unless_told_otherwise(asked, phase, tokens):
+    assert generated_or_default(asked, phase=phase) == tokens

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from typer.testing import CliRunner
 
+from latency.device import DeviceMismatchError
 from latency.device_probe import current_fingerprint
 from latency.plan import requests_for_architecture
 from latency.rows import LatencyRow
@@ -8,6 +11,7 @@ from latency.table import LatencyTable
 from latency.workload import Workload
 from nas.cli.main import app
 from search_spaces import architecture_from_pattern
+from search_spaces.errors import UnavailableError
 
 ARCHITECTURE = architecture_from_pattern("d f", hidden_size=64, vocab_size=256)
 
@@ -24,7 +28,8 @@ def profiled(tmp_path):
         command = ["latency", "profile", "--arch", "d f", "--hidden-size", "64", "--vocab-size", "256"]
         command += ["--generated-tokens", "16", "--table", str(tmp_path / "table.parquet")]
         result = CliRunner().invoke(app, [*command, *arguments])
-        assert result.exit_code == 0, result.output
+        if result.exception is not None:
+            raise result.exception
         return result
 
     return run
@@ -68,3 +73,19 @@ def test_a_complete_table_without_the_bandwidth_gets_it(profiled, tmp_path, monk
     found = LatencyTable.load(tmp_path / "table.parquet")
     assert found.read_bytes_per_second == 3e9
     assert found.frame.equals(table.frame)
+
+
+def test_a_complete_table_of_another_device_is_refused(profiled, tmp_path):
+    other = replace(current_fingerprint("cpu", num_threads=1), device_name="Model 9000")
+    table = LatencyTable(fingerprint=other, metadata={"read_bytes_per_second": 1e9})
+    for request in rows_of(1):
+        table.add(LatencyRow(key=request.key, median_us=5.0, p20_us=4.0, p80_us=6.0, samples=30, backend="torch"))
+    table.save(tmp_path / "table.parquet")
+    with pytest.raises(DeviceMismatchError, match="device_name"):
+        profiled()
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "tpu"])
+def test_a_device_there_is_no_such_thing_as_is_named(device):
+    with pytest.raises(UnavailableError, match=f"The device must be cpu or cuda; got '{device}'"):
+        current_fingerprint(device, num_threads=1)

@@ -19,7 +19,10 @@ BatchSizes = Annotated[
     list[int] | None,
     typer.Option("--batch-size", min=1, help="Sequences at once, 1 if left out; may be repeated to measure several."),
 ]
-GeneratedTokens = Annotated[int, typer.Option("--generated-tokens", min=0, help="Tokens generated after it.")]
+GeneratedTokens = Annotated[
+    int | None,
+    typer.Option("--generated-tokens", min=0, help="Tokens generated after it; 1024 if left out, 0 for a prefill."),
+]
 DtypeName = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Number format.")]
 SpaceName = Annotated[str | None, typer.Option("--space", metavar="NAME", help="A space preset.")]
 Architectures = Annotated[
@@ -28,6 +31,17 @@ Architectures = Annotated[
 ]
 DeviceName = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to measure.")]
 NumThreads = Annotated[int, typer.Option("--num-threads", min=1, help="CPU threads.")]
+
+
+GENERATED_TOKENS = 1024
+"""Where nothing is said."""
+
+
+def generated_or_default(generated_tokens: int | None, *, phase: str) -> int:
+    """Return the tokens to generate: those asked for, else none for a prefill."""
+    if generated_tokens is not None:
+        return generated_tokens
+    return 0 if phase == "prefill" else GENERATED_TOKENS
 
 
 def rows_for(

@@ -14,6 +14,7 @@ from nas.cli.latency.options import (
     PromptTokens,
     TableFile,
     VocabSize,
+    generated_or_default,
 )
 from nas.cli.options import Json
 
@@ -36,7 +37,7 @@ def predict(
     phase: PhaseName = "decode",
     batch_size: BatchSize = 1,
     prompt_tokens: PromptTokens = 0,
-    generated_tokens: GeneratedTokens = 1024,
+    generated_tokens: GeneratedTokens = None,
     dtype: DtypeName = "float32",
     insist: Annotated[
         bool, typer.Option("--insist", help="Predict also what does not fit, or from rows of other kernels than these.")
@@ -56,7 +57,7 @@ def predict(
         phase=phase,
         batch_size=batch_size,
         prompt_tokens=prompt_tokens,
-        generated_tokens=generated_tokens,
+        generated_tokens=generated_or_default(generated_tokens, phase=phase),
         dtype=dtype,
     )
     loaded = LatencyTable.load(table)

@@ -18,6 +18,7 @@ from nas.cli.latency.options import (
     SpaceName,
     TableFile,
     VocabSize,
+    generated_or_default,
     rows_for,
 )
 from search_spaces.errors import UnavailableError
@@ -32,7 +33,7 @@ def profile(
     phase: PhaseName = "decode",
     batch_size: BatchSizes = None,
     prompt_tokens: PromptTokens = 0,
-    generated_tokens: GeneratedTokens = 1024,
+    generated_tokens: GeneratedTokens = None,
     dtype: DtypeName = "float32",
     device: DeviceName = "cpu",
     num_threads: NumThreads = 1,
@@ -50,7 +51,7 @@ def profile(
             phase=phase,
             batch_size=size,
             prompt_tokens=prompt_tokens,
-            generated_tokens=generated_tokens,
+            generated_tokens=generated_or_default(generated_tokens, phase=phase),
             dtype=dtype,
         )
         rows += rows_for(workload, space=space, names=arch or [], hidden_size=hidden_size, vocab_size=vocab_size)

@@ -11,11 +11,14 @@ from nas.cli.latency.options import (
     DeviceName,
     DtypeName,
     GeneratedTokens,
+    HiddenSize,
     NumThreads,
     PhaseName,
     PromptTokens,
     SpaceName,
     TableFile,
+    VocabSize,
+    generated_or_default,
 )
 from nas.cli.options import Json
 
@@ -30,11 +33,13 @@ def validate(
     space: SpaceName = None,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Random architectures of the space.")] = 40,
     arch: Architectures = None,
+    hidden_size: HiddenSize = None,
+    vocab_size: VocabSize = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random architectures.")] = 0,
     phase: PhaseName = "decode",
     batch_size: BatchSize = 1,
     prompt_tokens: PromptTokens = 0,
-    generated_tokens: GeneratedTokens = 1024,
+    generated_tokens: GeneratedTokens = None,
     dtype: DtypeName = "float32",
     device: DeviceName = "cpu",
     num_threads: NumThreads = 1,
@@ -55,11 +60,13 @@ def validate(
         phase=phase,
         batch_size=batch_size,
         prompt_tokens=prompt_tokens,
-        generated_tokens=generated_tokens,
+        generated_tokens=generated_or_default(generated_tokens, phase=phase),
         dtype=dtype,
     )
     loaded = LatencyTable.load(table)
-    models = models_to_validate(space=space, samples=samples, names=arch or [], seed=seed)
+    models = models_to_validate(
+        space=space, samples=samples, names=arch or [], seed=seed, hidden_size=hidden_size, vocab_size=vocab_size
+    )
 
     def report(done: int, total: int, words: str) -> None:
         typer.echo(f"{done}/{total} {words}", err=True)
