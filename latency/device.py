@@ -39,7 +39,7 @@ class DeviceFingerprint:
     """Version by name of the optional kernel libraries found."""
 
     clocks: Mapping[str, str] = field(default_factory=dict)
-    """Clock rates as found, with their unit; a record, never compared."""
+    """Clock rates and temperature as found, with their units; a record, never compared."""
 
     date: str = ""
     """ISO date and time (UTC) of the fingerprint; a record, never compared."""

@@ -106,10 +106,11 @@ def _gpu_driver_and_clocks(uuid: str) -> tuple[str, dict[str, str]]:
     command = shutil.which("nvidia-smi")
     if command is None:
         return "", {}
-    query = "--query-gpu=uuid,driver_version,clocks.sm,clocks.mem,clocks.max.sm"
+    query = "--query-gpu=uuid,driver_version,clocks.sm,clocks.mem,clocks.max.sm,temperature.gpu"
     answer = subprocess.run([command, query, "--format=csv,noheader"], capture_output=True, text=True, check=False)
     for line in answer.stdout.splitlines():
         fields = [field.strip() for field in line.split(",")]
-        if len(fields) == 5 and uuid in fields[0]:
-            return fields[1], {"sm": fields[2], "memory": fields[3], "sm maximum": fields[4]}
+        if len(fields) == 6 and uuid in fields[0]:
+            clocks = {"sm": fields[2], "memory": fields[3], "sm maximum": fields[4]}
+            return fields[1], clocks | {"temperature": f"{fields[5]} °C"}
     return "", {}

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from latency.device import DeviceFingerprint, DeviceMismatchError, check_usable
+from latency.device_probe import _gpu_driver_and_clocks
 from latency.device_probe import current_fingerprint
 from search_spaces.errors import SpecError, UnavailableError
 
@@ -75,3 +76,17 @@ def test_this_machine_has_a_fingerprint() -> None:
 def test_a_device_that_is_neither_cpu_nor_cuda_is_refused() -> None:
     with pytest.raises(UnavailableError, match="must be cpu or cuda; got 'meta'"):
         current_fingerprint("meta", num_threads=1)
+
+
+def test_driver_clocks_and_temperature_are_read_for_the_very_gpu(tmp_path, monkeypatch) -> None:
+    script = tmp_path / "nvidia-smi"
+    script.write_text(
+        "#!/bin/sh\necho 'GPU-1, 570.1, 300 MHz, 2619 MHz, 1980 MHz, 31'\n"
+        "echo 'GPU-2, 570.1, 1755 MHz, 2619 MHz, 1980 MHz, 47'\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    driver, clocks = _gpu_driver_and_clocks("2")
+    assert driver == "570.1"
+    assert clocks == {"sm": "1755 MHz", "memory": "2619 MHz", "sm maximum": "1980 MHz", "temperature": "47 °C"}
+    assert _gpu_driver_and_clocks("3") == ("", {})
