@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 
 from latency.device import DeviceFingerprint, DeviceMismatchError, check_usable
-from latency.device_probe import _gpu_driver_and_clocks
-from latency.device_probe import current_fingerprint
+from latency.device_probe import _gpu_driver_and_clocks, current_fingerprint
 from search_spaces.errors import SpecError, UnavailableError
 
 
