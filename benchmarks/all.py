@@ -15,7 +15,15 @@ from benchmarks.document import versions
 from benchmarks.resumable import MORE_TO_DO
 
 BENCHMARKS: Final = {
-    "cpu": ("operators", "weight_norm", "training_memory", "latency_prediction", "demo"),
+    "cpu": (
+        "operators",
+        "weight_norm",
+        "training_memory",
+        "latency_prediction",
+        "engine_scale",
+        "search_efficiency",
+        "demo",
+    ),
     "cuda": (
         "operators",
         "projections",
