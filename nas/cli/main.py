@@ -9,6 +9,7 @@ from nas.cli import (
     dashboard_command,
     doctor_command,
     export_command,
+    generate_command,
     latency,
     pareto_command,
     report_command,
@@ -32,6 +33,7 @@ app.command("status")(status_command.status)
 app.command("pareto")(pareto_command.pareto)
 app.command("show")(show_command.show)
 app.command("export")(export_command.export)
+app.command("generate")(generate_command.generate)
 app.command("report")(report_command.report)
 app.command("dashboard")(dashboard_command.dashboard)
 app.add_typer(latency.app, name="latency")
