@@ -45,30 +45,23 @@ def generate(
             f"A prompt needs at least one byte and a vocabulary of {tokenizer.vocab_size}; got {len(read)} byte(s) and "
             f"a vocabulary of {architecture.vocab_size}."
         )
-    import torch
+    from latency.generation import stream_random
 
-    from latency.copies import TORCH_DTYPES
-    from latency.device_probe import current_fingerprint
-    from latency.runtime import Decoder, Sampling
-    from latency.whole_model import random_model
-
-    current_fingerprint(device, num_threads=torch.get_num_threads())  # raises where there is no such device
-    model = random_model(architecture, dtype=TORCH_DTYPES[dtype], device=device)
-    decoder = Decoder(
-        model,
-        batch_size=1,
-        max_tokens=len(read) + num_tokens,
-        sampling=Sampling(temperature=temperature, top_k=top_k, seed=seed),
+    tokens = stream_random(
+        architecture,
+        read,
+        num_tokens=num_tokens,
+        sampling=(temperature, top_k, seed),
+        dtype=dtype,
+        device=device,
     )
-    prompt_BT = torch.from_numpy(read.astype(np.int64))[None].to(device)
     is_text = architecture.vocab_size == tokenizer.vocab_size
     started = time.perf_counter()
     first_s = 0.0
-    for place, token_B in enumerate(decoder.stream(prompt_BT, num_tokens=num_tokens)):
-        token = token_B.cpu().numpy()
+    for place, token in enumerate(tokens):
         if place == 0:
             first_s = time.perf_counter() - started
-        typer.echo(tokenizer.decode(token) if is_text else f"{token[0]} ", nl=False)
+        typer.echo(tokenizer.decode(np.array([token])) if is_text else f"{token} ", nl=False)
     taken_s = time.perf_counter() - started - first_s
     typer.echo()
     typer.echo(

@@ -65,7 +65,7 @@ def test_an_interrupt_ends_with_75_and_words_to_continue(nas, tmp_path, number, 
     wait_for_results(path, 2)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 75
+    assert process.returncode == 75, err
     assert f"nas resume {path}" in err
     assert "Traceback" not in err
     assert json.loads(nas("status", path, "--json").stdout)["state"] == "interrupted"
