@@ -24,7 +24,9 @@ candidate under another training seed: it measures noise."""
 Status = Literal["finished", "failed", "infeasible"]
 """`infeasible`: evaluated, but above a constraint."""
 
-FailureKind = Literal["out_of_memory", "diverged", "unbuildable", "lost_worker", "bug"]
+FailureKind = Literal[
+    "gpu_out_of_memory", "host_out_of_memory", "diverged", "timeout", "lost_worker", "unbuildable", "bug"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ def evaluate_safely(evaluate: Evaluate[G], genome: G, seed: int) -> Outcome:
     try:
         outcome = evaluate(genome, seed)
     except MemoryError as error:
-        return Failed("out_of_memory", str(error) or "The host ran out of memory.")
+        return Failed("host_out_of_memory", str(error) or "The host ran out of memory.")
     except Exception as error:  # a candidate never ends a run: whatever it raised is its result
         lines = traceback.format_exc().strip().splitlines()
         return Failed("bug", f"{type(error).__name__}: {error}\n" + "\n".join(lines[-6:]))

@@ -113,7 +113,7 @@ class RayExecutor(Executor[G], Generic[G]):
         try:
             outcome: Outcome = self._ray.get(reference)
         except exceptions.OutOfMemoryError as error:
-            return Failed("out_of_memory", str(error).splitlines()[0])
+            return Failed("host_out_of_memory", str(error).splitlines()[0])
         except (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.ObjectLostError) as error:
             return Failed("lost_worker", f"{type(error).__name__}: {str(error).splitlines()[0]}")
         except exceptions.RayError as error:

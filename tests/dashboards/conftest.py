@@ -127,7 +127,7 @@ def realistic_trials() -> list[dict[str, Any]]:
     trials[21] = without_result(
         trials[21],
         status="failed",
-        failure_kind="out_of_memory",
+        failure_kind="gpu_out_of_memory",
         failure_message="CUDA out of memory: <script>alert('x')</script> tried to allocate 2.00 GiB",
     )
     trials[28] = without_result(

@@ -19,7 +19,7 @@ def written(toy, path):
     study.add(toy.candidate(0, GENOME))
     study.finish(0, Evaluated(objectives={"error": 2.5}, details={"curve": [[1, 2.0, None]]}))
     study.add(toy.candidate(1, (0,) * 6))
-    study.finish(1, Failed("out_of_memory", "too large"))
+    study.finish(1, Failed("gpu_out_of_memory", "too large"))
     study.add(toy.candidate(2, (2,) * 6))
     return study
 

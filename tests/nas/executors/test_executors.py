@@ -92,8 +92,8 @@ def test_an_exception_is_a_bug_with_its_last_lines(executor):
     assert "in behave" in failed.message
 
 
-def test_a_memory_error_is_out_of_memory(executor):
-    assert outcomes(executor, [candidate(0, 3)])[0].kind == "out_of_memory"
+def test_a_memory_error_is_a_lack_of_host_memory(executor):
+    assert outcomes(executor, [candidate(0, 3)])[0].kind == "host_out_of_memory"
 
 
 def test_what_is_no_outcome_is_a_bug(executor):
