@@ -19,9 +19,12 @@ BENCHMARKS: Final = {
         "operators",
         "weight_norm",
         "training_memory",
+        "loader",
         "latency_prediction",
         "engine_scale",
         "search_efficiency",
+        "scaling_law",
+        "probes",
         "demo",
     ),
     "cuda": (

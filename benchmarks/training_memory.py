@@ -21,7 +21,7 @@ from benchmarks.document import Claim, DeviceName, Document, Figure, Options, de
 from benchmarks.live_bytes import LiveBytes
 from operators.model import HybridLM
 from operators.training_memory import training_memory
-from proxies.optimizer import adamw
+from proxies.optimizer import make_updates
 from proxies.placement import autocast
 from proxies.settings import TrainingDtype, TrainingSettings
 from proxies.training import train
@@ -85,8 +85,7 @@ def imagined_peak(
         for module in model.modules():
             for name, weight in module.named_parameters(recurse=False):
                 setattr(module, name, nn.Parameter(torch.empty(weight.shape)))
-        optimizer = adamw(model, settings)
-        parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+        updates = make_updates(model, settings)
         tokens_BT = torch.zeros(batch_size, num_tokens + 1, dtype=torch.int64)
         for _ in range(settings.steps):
             live.start_again()
@@ -94,9 +93,8 @@ def imagined_peak(
                 logits_BTV = model(tokens_BT[:, :-1])
             loss = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), tokens_BT[:, 1:].flatten())
             torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            nn.utils.clip_grad_norm_(updates.parameters, settings.clip_norm, foreach=True)
+            updates.step(rate=settings.learning_rate)
             del logits_BTV, loss
     return live.peak
 

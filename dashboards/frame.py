@@ -78,6 +78,21 @@ COLUMNS: Final = (
     Column(name="train_seconds", dtype="float64", meaning="Seconds spent on training it; may be null."),
     Column(name="failure_kind", dtype="str", meaning="Kind of failure in one word; null unless failed."),
     Column(name="failure_message", dtype="str", meaning="What went wrong, in words; null unless failed."),
+    Column(
+        name="num_attempts",
+        dtype="Int64",
+        meaning="Evaluations begun; above 1 where lost or overdue ones were repeated.",
+    ),
+    Column(
+        name="num_evaluations",
+        dtype="Int64",
+        meaning="Evaluations under different seeds that the objectives are means of; null without a result.",
+    ),
+    Column(
+        name="deviation",
+        dtype="float64",
+        meaning="Standard deviation of the first objective over these evaluations; null for a single one.",
+    ),
     Column(name="started_at", dtype="datetime64[us, UTC]", meaning="When the trial was dispatched; may be null."),
     Column(name="finished_at", dtype="datetime64[us, UTC]", meaning="When its result was recorded; may be null."),
     Column(name="finish_index", dtype="Int64", meaning="Order in which results were recorded; null while running."),
@@ -111,6 +126,14 @@ class Objective:
 
 PERPLEXITY: Final = Objective(column="perplexity", label="Perplexity")
 LATENCY_MS: Final = Objective(column="latency_ms", label="Latency", unit="ms")
+NUM_PARAMETERS: Final = Objective(column="num_parameters", label="Parameters")
+MEMORY_GIB: Final = Objective(column="memory_gib", label="Memory", unit="GiB")
+RECALL_ERROR: Final = Objective(column="recall_error", label="Recall error")
+
+KNOWN_OBJECTIVES: Final[Mapping[str, Objective]] = {
+    objective.column: objective for objective in (PERPLEXITY, RECALL_ERROR, LATENCY_MS, NUM_PARAMETERS, MEMORY_GIB)
+}
+"""What a search over language models may minimise, by column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,9 +39,10 @@ def _summary(results: Results) -> str:
 def _facts(results: Results, done: int) -> list[Node]:
     facts = [_best(results, index) for index in range(len(results.objectives[:2]))]
     facts.append(("Frontier", whole(len(frontier(results))), "non-dominated candidates"))
-    failed = len(with_status(results, "failed"))
+    failed = with_status(results, "failed")
     infeasible = len(with_status(results, "infeasible"))
-    notes = [f"{failed} failed" if failed else "none failed"]
+    kinds = [f"{count} {str(kind).replace('_', ' ')}" for kind, count in failed["failure_kind"].value_counts().items()]
+    notes = [f"{len(failed)} failed ({', '.join(kinds)})" if len(failed) else "none failed"]
     if infeasible:
         notes.append(f"{infeasible} over a limit")
     running = len(with_status(results, "running"))

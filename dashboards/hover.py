@@ -33,6 +33,12 @@ def describe(row: Mapping[str, Any], *, results: Results) -> str:
         for objective in results.objectives
         if not is_missing(row[objective.column])
     ]
+    if not is_missing(row["deviation"]):
+        evaluations = whole(row["num_evaluations"])
+        spread = number(row["deviation"])
+        lines.append(f"{hover_text(results.objectives[0].label)}: mean of {evaluations} seeds, deviation {spread}")
+    if not is_missing(row["num_attempts"]) and row["num_attempts"] > 1:
+        lines.append(f"Evaluation {whole(row['num_attempts'])} of it; those before were lost or overdue")
     if not is_missing(row["measured_latency_ms"]):
         lines.append(f"Measured whole {number(row['measured_latency_ms'])} ms")
     if not is_missing(row["failure_kind"]):

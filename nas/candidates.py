@@ -5,11 +5,14 @@ Plain frozen data; how it is stored is `study.py`, how it is produced `evolution
 
 import json
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
+from nas.pareto import frontier_indices
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -19,7 +22,10 @@ G = TypeVar("G", bound=Hashable)
 
 Origin = Literal["random", "seed", "mutation", "suggested", "repeat"]
 """Where a genome came from. What is `suggested` comes from a sampler and has no parent. A `repeat` is an earlier
-candidate under another training seed: it measures noise."""
+candidate under another seed: it measures noise, and the mean of all its evaluations ranks the candidate."""
+
+OF_FRONTIER: Final = "of_frontier"
+"""In a repeat's `sampling`: its candidate was not drawn at random, but is or was on the frontier."""
 
 Status = Literal["finished", "failed", "infeasible"]
 """`infeasible`: evaluated, but above a constraint."""
@@ -46,6 +52,11 @@ class Proposal(Generic[G]):
 
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """JSON-ready: what the strategy will want to know again about how it was drawn."""
+
+    @property
+    def measures_noise(self) -> bool:
+        """Whether it is the repeat of a candidate drawn at random: those of the frontier are of lucky ones."""
+        return self.repeat_of is not None and OF_FRONTIER not in self.sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +110,22 @@ class Record(Generic[G]):
     candidate: Candidate[G]
     status: Status
     objectives: Mapping[str, float]
-    """Cheap and expensive objectives merged; only the cheap ones where the evaluation failed."""
+    """Cheap and expensive objectives merged; only the cheap ones where the evaluation failed. Where a history ranks,
+    means over the candidate's evaluations."""
 
     failure: Failed | None
+    is_penalised: bool = False
+    """Whether models are to learn from this failure as from the worst candidate seen."""
+
+    attempts: tuple[Failed, ...] = ()
+    """Failures after which it was evaluated once more, the first one first."""
+
+    num_evaluations: int = 1
+    """Evaluations under different seeds that the objectives are means of."""
+
+    deviation: float | None = None
+    """Standard deviation of the first objective over them; none where there is one."""
+
     details: Mapping[str, Any]
     finish_index: int
     """Position in the order trials ended."""
@@ -131,7 +155,11 @@ class Record(Generic[G]):
 
 
 class History(Sequence[Record[G]], Generic[G]):
-    """Ended trials, in the order they ended. Grows; what strategies ask of it costs little however long it is."""
+    """Ended trials, in the order they ended. Grows; what strategies ask of it costs little however long it is.
+
+    As a sequence it holds what came of each trial. What it ranks (`finished`, `youngest`, `frontier`) are candidates
+    with the means over their repeats.
+    """
 
     def __init__(self, records: Iterable[Record[G]] = (), *, objectives: Sequence[str], space: SearchSpace[G]) -> None:
         self.objectives = tuple(objectives)
@@ -144,24 +172,64 @@ class History(Sequence[Record[G]], Generic[G]):
         self._finished_by_number: list[Record[G]] = []
         self._candidate_numbers: list[int] = []
         self._frontier: list[Record[G]] = []
+        self._penalised: list[Record[G]] = []
+        self._places: dict[int, int] = {}
+        self._firsts: dict[int, Record[G]] = {}
+        self._repeats: defaultdict[int, list[Record[G]]] = defaultdict(list)
+        # The frontier of many at once costs less than of one after the other.
         for record in sorted(records, key=lambda record: record.finish_index):
-            self.append(record)
+            self._add(record)
+        for number in self._repeats:
+            self._give_means(number)
+        self._find_frontier()
 
     def append(self, record: Record[G]) -> None:
         """Add the trial that ended last."""
+        self._add(record)
+        repeated = record.candidate.proposal.repeat_of
+        if repeated is None and record.status == "finished":
+            self._extend_frontier(record)
+        elif repeated is not None and record.status != "failed" and self._give_means(repeated):
+            # What it alone dominated may be on the frontier now.
+            self._find_frontier()
+
+    def _add(self, record: Record[G]) -> None:
         self._records.append(record)
         self.fingerprints.add(record.candidate.fingerprint)
-        if record.is_repeat:
+        repeated = record.candidate.proposal.repeat_of
+        if repeated is not None:
+            self._repeats[repeated].append(record)
             return
         insort(self._candidate_numbers, record.number)
+        if record.is_penalised:
+            self._penalised.append(record)
         if record.status != "finished":
             return
+        self._places[record.number] = len(self._finished)
+        self._firsts[record.number] = record
         self._finished.append(record)
         insort(self._finished_by_number, record, key=lambda known: known.number)
+
+    def _extend_frontier(self, record: Record[G]) -> None:
         point = self._point(record)
         if not any(_is_nowhere_worse(self._point(member), point) for member in self._frontier):
             kept = [member for member in self._frontier if not _is_nowhere_worse(point, self._point(member))]
             self._frontier = [*kept, record]
+
+    def _give_means(self, number: int) -> bool:
+        """Give a candidate the means over its repeats; return whether it is ranked."""
+        place = self._places.get(number)
+        if place is None:
+            return False
+        record = _with_means(self._firsts[number], self._repeats[number], objectives=self.objectives)
+        self._finished[place] = record
+        by_number = bisect_left(self._finished_by_number, number, key=lambda known: known.number)
+        self._finished_by_number[by_number] = record
+        return True
+
+    def _find_frontier(self) -> None:
+        indices = frontier_indices(self.points(self._finished))
+        self._frontier = [self._finished[index] for index in indices]
 
     @overload
     def __getitem__(self, index: int) -> Record[G]: ...
@@ -196,6 +264,14 @@ class History(Sequence[Record[G]], Generic[G]):
         end = len(by_number) if before is None else bisect_left(by_number, before, key=lambda record: record.number)
         return by_number[max(0, end - size) : end]
 
+    def penalised(self) -> list[Record[G]]:
+        """Return the failed candidates that count as the worst seen."""
+        return list(self._penalised)
+
+    def num_repeats(self, number: int) -> int:
+        """Return how often a candidate was evaluated again, whatever came of it."""
+        return len(self._repeats.get(number, ()))
+
     def points(self, records: Sequence[Record[G]]) -> list[tuple[float, ...]]:
         """Return the objective vectors of records that have them."""
         return [self._point(record) for record in records]
@@ -212,6 +288,17 @@ class History(Sequence[Record[G]], Generic[G]):
         from nas.results import results_frame
 
         return results_frame(self)
+
+
+def _with_means(record: Record[G], repeats: Iterable[Record[G]], *, objectives: Sequence[str]) -> Record[G]:
+    evaluated = [record, *(repeat for repeat in repeats if repeat.status != "failed")]
+    means = {name: fmean(one.objectives[name] for one in evaluated) for name in objectives}
+    return replace(
+        record,
+        objectives={**record.objectives, **means},
+        num_evaluations=len(evaluated),
+        deviation=stdev(one.objectives[objectives[0]] for one in evaluated) if len(evaluated) > 1 else None,
+    )
 
 
 def _is_nowhere_worse(first: Sequence[float], second: Sequence[float]) -> bool:

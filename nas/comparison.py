@@ -108,8 +108,13 @@ def _deviation(differences: Sequence[float]) -> float | None:
 def _repeat_differences(history: History[G]) -> list[float]:
     """Return the log of the expensive objective under another seed, minus that of the candidate itself."""
     name = history.objectives[0]
-    logs = {record.number: math.log(record.objectives[name]) for record in history if record.failure is None}
-    pairs = [(record.number, record.candidate.proposal.repeat_of) for record in history if record.failure is None]
+    evaluated = [record for record in history if record.failure is None]
+    logs = {record.number: math.log(record.objectives[name]) for record in evaluated}
+    pairs = [
+        (record.number, record.candidate.proposal.repeat_of)
+        for record in evaluated
+        if record.candidate.proposal.measures_noise
+    ]
     return [logs[repeat] - logs[original] for repeat, original in pairs if original is not None]
 
 

@@ -5,6 +5,7 @@ Only what is asked for; `search.py` turns it into a running search.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,11 +14,20 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latency.workload import Workload
+from nas.candidates import FailureKind
+from nas.config_changes import changes
 from nas.errors import ConfigError
 from nas.evolution.registry import strategy_settings
+from nas.failure_policy import FailurePolicy, failure_policies
 from nas.memory_bound import MemoryBound
+from nas.storage.url import check_url
 from nas.yaml_lines import key_lines
+from proxies.probes.difficulties import TASK_NAMES, Difficulty, make_suite
+from proxies.probes.suite import ProbeSuite
 from proxies.settings import TrainingSettings
+from proxies.sources import TOKENS, absolute_uri
+from proxies.tokenizers import BYTES, absolute_name
+from search_spaces import EnumerableSpace
 from search_spaces.errors import near_miss
 from search_spaces.presets import AnySpace, load_preset, space_from_dict, space_to_dict
 from search_spaces.yaml_reading import read_yaml
@@ -25,17 +35,33 @@ from search_spaces.yaml_reading import read_yaml
 SCHEMA_VERSION: Final = 1
 
 EXPENSIVE_OBJECTIVE: Final = "perplexity"
+RECALL_ERROR: Final = "recall_error"
+"""What probes give; searched for beside perplexity where `proxy.probes` says which."""
+
+EXPENSIVE_OBJECTIVES: Final = (EXPENSIVE_OBJECTIVE, RECALL_ERROR)
+
 CHEAP_OBJECTIVE: Final = "latency_ms"
 
-MAY_CHANGE: Final = ("budget", "resources")
-"""Sections that may change on resume."""
+MAY_CHANGE: Final = ("budget", "resources", "failures", "study.storage")
+"""Sections and fields that may change on resume; of a study only its address, not which one it is."""
+
+JOURNAL_STUDY: Final = "search"
+"""What the one study of a journal is called."""
 
 MEMORY: Final = "memory"
 """The constraint that is a line of words; candidates are priced with it as `memory_gib`."""
 
 MEMORY_GIB: Final = "memory_gib"
 
-BOUNDABLE: Final = (CHEAP_OBJECTIVE, "num_parameters", MEMORY, EXPENSIVE_OBJECTIVE)
+OBJECTIVES: Final = (EXPENSIVE_OBJECTIVE, CHEAP_OBJECTIVE)
+"""What a search minimises unless it says otherwise."""
+
+CHEAP_OBJECTIVES: Final = (CHEAP_OBJECTIVE, "num_parameters", MEMORY_GIB)
+"""What may be minimised besides the expensive objectives."""
+
+_MOST_CHANGES: Final = 8
+
+BOUNDABLE: Final = (CHEAP_OBJECTIVE, "num_parameters", MEMORY, *EXPENSIVE_OBJECTIVES)
 """What `constraints` may bound."""
 
 
@@ -83,13 +109,46 @@ class LatencyConfig(_Section):
         return self
 
 
+def _usual_tokenizer(given: dict[str, Any]) -> str | None:
+    return None if str(given.get("corpus")).startswith(TOKENS) else BYTES
+
+
+class ProbesConfig(_Section):
+    """Which probes give `recall_error`, and how hard they are."""
+
+    tasks: tuple[str, ...] = TASK_NAMES
+    difficulty: Difficulty = "small"
+
+    def suite(self) -> ProbeSuite:
+        """Return the probes.
+
+        Raises:
+            SettingsError: an unknown task, none, or one named twice.
+        """
+        return make_suite(self.difficulty, tasks=self.tasks)
+
+
 class ProxyConfig(_Section):
     """What stands in for final quality: short training on a text."""
 
     corpus: str = "stdlib"
-    tokenizer: Literal["bytes"] = "bytes"
+    """`stdlib`, `file:PATH`, `hf:NAME:SPLIT`, or `tokens:FOLDER` with what `nas data prepare` made."""
+
+    tokenizer: str | None = Field(default_factory=_usual_tokenizer)
+    """`bytes`, the path of a tokenizer.json, or `hf:NAME`; by default bytes, or that of the shards."""
+
     validation_fraction: float = Field(default=0.05, gt=0, lt=1)
+    width_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Width of the model that is trained, as a share of the target's; depth and operators are always the target's."""
+
     training: TrainingSettings = TrainingSettings()
+    probes: ProbesConfig | None = None
+    """Asked for by the objective recall_error: each candidate is trained on these tasks as well."""
+
+    def resolved(self) -> "ProxyConfig":
+        """Return the same with paths that are found from every working directory."""
+        tokenizer = None if self.tokenizer is None else absolute_name(self.tokenizer)
+        return self.model_copy(update={"corpus": absolute_uri(self.corpus), "tokenizer": tokenizer})
 
 
 class StrategyConfig(_Section):
@@ -99,6 +158,7 @@ class StrategyConfig(_Section):
     population_size: int | None = Field(default=None, ge=1)
     tournament_size: int | None = Field(default=None, ge=1)
     offspring_per_cycle: int | None = Field(default=None, ge=1)
+    num_imagined: int | None = Field(default=None, ge=1)
 
     @property
     def settings(self) -> dict[str, int]:
@@ -116,7 +176,10 @@ class BudgetConfig(_Section):
 
     evaluations: int = Field(ge=1)
     repeats: int = Field(default=0, ge=0)
-    """Candidates trained once more under another seed at the end, to know the noise."""
+    """Candidates drawn at random and trained once more under another seed at the end, to know the noise."""
+
+    frontier_repeats: int = Field(default=0, ge=0)
+    """New seeds under which every candidate that gets onto the frontier is trained again; the mean ranks it."""
 
 
 class ResourcesConfig(_Section):
@@ -131,7 +194,49 @@ class ResourcesConfig(_Section):
     memory_gib_per_candidate: float | None = Field(default=None, gt=0)
     max_parallel: int | None = Field(default=None, ge=1)
     max_retries: int = Field(default=3, ge=0)
-    """How often the evaluation of a lost worker runs again."""
+    """How often the evaluation or the measurement of a lost worker runs again."""
+
+    deadline_s: float | None = Field(default=604_800.0, gt=0)
+    """Seconds one evaluation may take before it ends as `timeout`, a week if not said; none: as long as it likes."""
+
+    autoscaling: bool = False
+    """The Ray cluster adds nodes when they are asked for, so that it may have none yet that holds a candidate."""
+
+    @model_validator(mode="after")
+    def _placeable(self) -> "ResourcesConfig":
+        if self.executor == "ray":
+            for name in ("cpus_per_candidate", "gpus_per_candidate"):
+                amount = getattr(self, name)
+                if amount > 1 and not float(amount).is_integer():
+                    raise ConfigError(f"resources.{name} above 1 must be a whole number on Ray; got {amount:g}.")
+        if self.autoscaling and (self.executor != "ray" or self.max_parallel is None):
+            raise ConfigError(
+                "resources.autoscaling asks a Ray cluster for room for max_parallel candidates; got executor "
+                f"{self.executor!r} and max_parallel {self.max_parallel}. Set both, or leave autoscaling out."
+            )
+        return self
+
+
+class StudyConfig(_Section):
+    """Where the record of all trials is kept."""
+
+    storage: str | None = None
+    """`postgresql://USER@HOST/DATABASE`; none keeps it in a journal file in the run directory. Passwords belong in
+    ~/.pgpass or PGPASSWORD; with one in the URL, config.yaml is readable by its owner only."""
+
+    name: str | None = Field(default=None, min_length=1)
+    """Names the study among others of the same database; by default the configuration's name."""
+
+    @model_validator(mode="after")
+    def _checked(self) -> "StudyConfig":
+        if self.storage is not None:
+            check_url(self.storage)
+        elif self.name is not None:
+            raise ConfigError(
+                f"study.name tells studies of one database apart; got {self.name!r} without study.storage. "
+                "Name the database too, or leave the name out."
+            )
+        return self
 
 
 class SearchConfig(_Section):
@@ -146,6 +251,10 @@ class SearchConfig(_Section):
     seeds: tuple[str, ...] = ()
     """Architectures evaluated first: names of references or spec files. They must lie in the space."""
 
+    objectives: tuple[str, ...] = OBJECTIVES
+    """What is minimised: perplexity, after it recall_error if it is to be, then what costs nothing to know: latency_ms,
+    num_parameters, memory_gib. Two or more."""
+
     latency: LatencyConfig
     proxy: ProxyConfig = ProxyConfig()
     strategy: StrategyConfig = StrategyConfig()
@@ -154,6 +263,9 @@ class SearchConfig(_Section):
 
     budget: BudgetConfig
     resources: ResourcesConfig = ResourcesConfig()
+    study: StudyConfig = StudyConfig()
+    failures: dict[str, dict[str, Any]] = {}
+    """What follows a kind of failure where it is not the default, such as `timeout: {then: infeasible, retries: 1}`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchConfig":
@@ -164,13 +276,72 @@ class SearchConfig(_Section):
                 MemoryBound.parse(str(bound))
             elif isinstance(bound, str):
                 raise ConfigError(f"constraints.{name} must be a number; got {bound!r}.")
+        self._check_objectives()
+        if "retries" in self.failures.get("lost_worker", {}):
+            raise ConfigError("Lost workers are tried again resources.max_retries times; set that instead of retries.")
+        failure_policies(self.failures)
         if self.strategy.name == "aging" and CHEAP_OBJECTIVE not in self.constraints:
             raise ConfigError(
                 "The strategy 'aging' searches under one latency budget; got no constraints.latency_ms. "
                 "Set it in milliseconds, or use the strategy 'frontier' for the whole frontier."
             )
-        self.load_space()
+        space = self.load_space()
+        if self.strategy.name == "grid" and not isinstance(space, EnumerableSpace):
+            raise ConfigError(
+                f"The strategy 'grid' needs a space that lists its genomes; {type(space).__name__} does not. "
+                "Use a depth_width space, or another strategy."
+            )
+        self.training_settings()
         return self
+
+    def _check_objectives(self) -> None:
+        first, *others = self.objectives or ("",)
+        if first != EXPENSIVE_OBJECTIVE or not others or len(set(others)) < len(others):
+            raise ConfigError(
+                f"objectives are {EXPENSIVE_OBJECTIVE}, then one or more of {RECALL_ERROR} and "
+                f"{', '.join(CHEAP_OBJECTIVES)}, each once; got {', '.join(self.objectives) or 'none'}."
+            )
+        for name in others:
+            if name not in (RECALL_ERROR, *CHEAP_OBJECTIVES):
+                raise ConfigError(
+                    f"objectives cannot hold {name!r}.{near_miss(name, (RECALL_ERROR, *CHEAP_OBJECTIVES))}"
+                )
+        if RECALL_ERROR in others[1:]:
+            raise ConfigError(
+                f"Objectives that cost an evaluation come first: write {EXPENSIVE_OBJECTIVE}, {RECALL_ERROR}, then the "
+                f"others; got {', '.join(self.objectives)}."
+            )
+        self._check_probes()
+        if MEMORY_GIB in others and MEMORY not in self.constraints:
+            raise ConfigError(
+                f"The objective {MEMORY_GIB} needs to know of what: set constraints.memory, such as "
+                "'128k tokens within 80 GiB in bf16', which bounds it too."
+            )
+
+    def _check_probes(self) -> None:
+        probes, is_objective = self.proxy.probes, RECALL_ERROR in self.objectives
+        if is_objective != (probes is not None):
+            given = "the objective without proxy.probes" if is_objective else "proxy.probes without the objective"
+            raise ConfigError(
+                f"The objective {RECALL_ERROR} and proxy.probes go together; got {given}. "
+                f"Write objectives: [perplexity, {RECALL_ERROR}, latency_ms] and proxy.probes: {{difficulty: small}}."
+            )
+        if RECALL_ERROR in self.constraints and not is_objective:
+            raise ConfigError(f"constraints bound {RECALL_ERROR}, which is no objective here. Add it to objectives.")
+        if probes is not None:
+            probes.suite()
+
+    @property
+    def expensive_objectives(self) -> tuple[str, ...]:
+        """The objectives that cost an evaluation, in order."""
+        return tuple(name for name in self.objectives if name in EXPENSIVE_OBJECTIVES)
+
+    @property
+    def failure_policies(self) -> dict[FailureKind, FailurePolicy]:
+        """What follows each kind of failure."""
+        policies = failure_policies(self.failures)
+        lost = policies["lost_worker"]
+        return policies | {"lost_worker": replace(lost, retries=self.resources.max_retries)}
 
     @property
     def memory_bound(self) -> MemoryBound | None:
@@ -193,9 +364,28 @@ class SearchConfig(_Section):
         """
         return load_preset(self.space) if isinstance(self.space, str) else space_from_dict(self.space)
 
+    def training_settings(self) -> TrainingSettings:
+        """Return how a candidate is trained: by one process for each GPU it holds, unless it is said by how many.
+
+        Raises:
+            SettingsError: the processes cannot share a batch.
+        """
+        training, num_gpus = self.proxy.training, int(self.resources.gpus_per_candidate)
+        if training.num_processes is not None or num_gpus < 2 or training.device not in ("auto", "cuda"):
+            return training
+        return replace(training, num_processes=num_gpus)
+
+    @property
+    def study_name(self) -> str:
+        """What the study is called where it is kept."""
+        return JOURNAL_STUDY if self.study.storage is None else self.study.name or self.name
+
     def resolved(self) -> "SearchConfig":
-        """Return the same configuration with its space written out, so that a preset may change without it."""
-        return self.model_copy(update={"space": space_to_dict(self.load_space())})
+        """Return the same configuration with its space written out, so that a preset may change without it.
+
+        Paths of texts and tokenizers become absolute.
+        """
+        return self.model_copy(update={"space": space_to_dict(self.load_space()), "proxy": self.proxy.resolved()})
 
     def to_yaml(self) -> str:
         """Return YAML that `read_config` reads back unchanged."""
@@ -253,7 +443,8 @@ def read_config(text: str, *, where: str, overrides: Sequence[str] = ()) -> Sear
         return SearchConfig.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         lines = key_lines(text)
-        problems = [_describe(problem, lines, overridden) for problem in error.errors(include_url=False)]
+        found = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+        problems = [_describe(problem, lines, overridden) for problem in found]
         raise ConfigError(f"{where}: " + "\n".join(problems)) from None
 
 
@@ -309,7 +500,7 @@ def check_resumable(before: SearchConfig, after: SearchConfig, *, num_begun: int
     """Check that a changed configuration continues the same search, of which `num_begun` candidates were begun.
 
     Raises:
-        ConfigError: something other than `budget` and `resources` differs, or the budget is below what was begun.
+        ConfigError: something other than what may change differs, or the budget is below what was begun.
     """
     check_same_search(before, after)
     if after.budget.evaluations < min(num_begun, before.budget.evaluations):
@@ -319,15 +510,15 @@ def check_resumable(before: SearchConfig, after: SearchConfig, *, num_begun: int
 
 
 def check_same_search(before: SearchConfig, after: SearchConfig) -> None:
-    """Check that two resolved configurations differ in nothing but `budget` and `resources`.
+    """Check that two resolved configurations differ in nothing but what may change.
 
     Raises:
         ConfigError: something else differs.
     """
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    changed = [name for name in old if name not in MAY_CHANGE and old[name] != new[name]]
+    changed = changes(before.model_dump(mode="json"), after.model_dump(mode="json"), ignored=MAY_CHANGE)
     if changed:
         raise ConfigError(
-            f"On resume only budget and resources may change; got another {', '.join(changed)}. "
-            "Start a new run directory for another search."
+            f"On resume only {', '.join(MAY_CHANGE)} may change; got {'; '.join(changed[:_MOST_CHANGES])}"
+            + (f" and {more} more" if (more := len(changed) - _MOST_CHANGES) > 0 else "")
+            + ". Start a new run directory for another search."
         )

@@ -3,23 +3,24 @@
 Knows nothing about language models, files or clusters; those are the problem's, the study's and the executor's.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from nas.candidates import Candidate, Proposal, Record
+from nas.candidates import OF_FRONTIER, Candidate, Failed, FailureKind, History, Proposal, Record
 from nas.errors import SearchFailedError
 from nas.evolution.initialization import ExhaustedError
 from nas.evolution.strategy import Problem, Strategy, num_proposed
 from nas.executors.executor import Executor
+from nas.failure_policy import DEFAULT_POLICIES, FailurePolicies, penalised_kinds
 from nas.study import Study
 
 G = TypeVar("G", bound=Hashable)
 
 _POLL_S = 0.5
-_MAX_BUGS_IN_A_ROW = 5
 
 
 class Observer(Protocol):
@@ -27,6 +28,9 @@ class Observer(Protocol):
 
     def started(self, candidate: Candidate[Any]) -> None:
         """A candidate was dispatched."""
+
+    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
+        """The evaluation of a candidate failed and begins once more."""
 
     def ended(self, record: Record[Any]) -> None:
         """A trial ended and is on record."""
@@ -39,6 +43,9 @@ class SilentObserver:
     """Ignores everything."""
 
     def started(self, candidate: Candidate[Any]) -> None:
+        """Ignore it."""
+
+    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
         """Ignore it."""
 
     def ended(self, record: Record[Any]) -> None:
@@ -56,7 +63,9 @@ def run(
     executor: Executor[G],
     num_evaluations: int,
     num_repeats: int = 0,
+    frontier_repeats: int = 0,
     seed: int,
+    failures: FailurePolicies = DEFAULT_POLICIES,
     describe: Callable[[G], Mapping[str, Any]] = lambda _: {},
     observer: Observer | None = None,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -73,13 +82,16 @@ def run(
         executor: runs evaluations.
         num_evaluations: candidates in all, those already in the study counted.
         num_repeats: at the end, this many finished candidates are evaluated once more under another seed.
-        seed: of the search; every candidate is evaluated under the same one.
+        frontier_repeats: so often every candidate that gets onto the frontier is evaluated again, each time under
+            another seed; the mean ranks it.
+        seed: of the search; every candidate is first evaluated under the same one.
+        failures: what follows each kind of failure.
         describe: JSON-ready words about a genome, kept with its trial.
         observer: is told of every start and end.
         uninterrupted: context in which an interrupt waits; held while the study is written.
 
     Raises:
-        SearchFailedError: several evaluations in a row failed by a bug.
+        SearchFailedError: several candidates in a row failed in a way that is to end the search.
     """
     watcher = observer or SilentObserver()
     in_flight: dict[int, Candidate[G]] = {}
@@ -91,11 +103,17 @@ def run(
 
     for candidate in study.running():
         dispatch(candidate)
-    bugs_in_a_row = 0
+    penalised = penalised_kinds(failures)
+    failed_in_a_row: Counter[FailureKind] = Counter()
     while True:
         while len(in_flight) < executor.capacity:
             proposal = _next_proposal(
-                strategy, study, num_evaluations=num_evaluations, num_repeats=num_repeats, seed=seed
+                strategy,
+                study,
+                num_evaluations=num_evaluations,
+                num_repeats=num_repeats,
+                frontier_repeats=frontier_repeats,
+                seed=seed,
             )
             if proposal is None:
                 break
@@ -106,25 +124,56 @@ def run(
         if not in_flight:
             return
         for number, outcome in executor.wait(timeout_s=_POLL_S):
-            del in_flight[number]
+            candidate = in_flight.pop(number)
+            if isinstance(outcome, Failed) and len(study.attempts(number)) < failures[outcome.kind].retries:
+                with uninterrupted():
+                    study.retry(number, outcome)
+                watcher.retried(candidate, outcome)
+                dispatch(candidate)
+                continue
             with uninterrupted():
-                record = study.finish(number, outcome, constraints=problem.constraints)
+                record = study.finish(number, outcome, constraints=problem.constraints, penalised=penalised)
             watcher.ended(record)
-            is_bug = record.failure is not None and record.failure.kind == "bug"
-            bugs_in_a_row = bugs_in_a_row + 1 if is_bug else 0
-            if record.failure is not None and bugs_in_a_row >= _MAX_BUGS_IN_A_ROW:
-                raise SearchFailedError(
-                    f"{bugs_in_a_row} candidates in a row failed by a bug, the last with: {record.failure.message} "
-                    "Nothing that finished is lost; mend the cause and resume."
-                )
+            _stop_if_repeated(record, failed_in_a_row, failures)
         watcher.tick()
 
 
+def _stop_if_repeated(record: Record[Any], failed_in_a_row: Counter[FailureKind], failures: FailurePolicies) -> None:
+    """Count a failure among those of its kind in a row.
+
+    Raises:
+        SearchFailedError: there are as many as end the search.
+    """
+    kind = None if record.failure is None else record.failure.kind
+    for other in [other for other in failed_in_a_row if other != kind]:
+        del failed_in_a_row[other]
+    if record.failure is None or kind is None:
+        return
+    failed_in_a_row[kind] += 1
+    most = failures[kind].stop_after
+    if most is not None and failed_in_a_row[kind] >= most:
+        raise SearchFailedError(
+            f"{failed_in_a_row[kind]} candidates in a row failed ({kind}), the last with: "
+            f"{record.failure.message} Nothing that finished is lost; mend the cause and resume."
+        )
+
+
 def _next_proposal(
-    strategy: Strategy[G], study: Study[G], *, num_evaluations: int, num_repeats: int, seed: int
+    strategy: Strategy[G],
+    study: Study[G],
+    *,
+    num_evaluations: int,
+    num_repeats: int,
+    frontier_repeats: int,
+    seed: int,
 ) -> Proposal[G] | None:
     """Return what to evaluate next, or none while nothing is to be started."""
     history, running = study.history(), study.running()
+    for record in history.frontier() if frontier_repeats else ():
+        if _repeats_begun(record.number, history, running) < frontier_repeats:
+            return Proposal(
+                genome=record.genome, origin="repeat", repeat_of=record.number, sampling={OF_FRONTIER: True}
+            )
     rng = np.random.default_rng((seed, study.num_trials))
     if num_proposed(history, running) < num_evaluations:
         try:
@@ -136,16 +185,21 @@ def _next_proposal(
             proposals = []
         if proposals or running:
             return proposals[0] if proposals else None
-    # Repeats start once every candidate has ended, so that any of them may be drawn.
+    # These repeats start once every candidate has ended, so that any of them may be drawn.
     if any(candidate.proposal.repeat_of is None for candidate in running):
         return None
-    repeated = {record.candidate.proposal.repeat_of for record in history if record.is_repeat}
-    repeated |= {candidate.proposal.repeat_of for candidate in running}
-    choice = [record for record in history.finished() if record.number not in repeated]
-    if len(repeated) >= num_repeats or not choice:
+    num_drawn = sum(record.candidate.proposal.measures_noise for record in history if record.is_repeat)
+    num_drawn += sum(candidate.proposal.measures_noise for candidate in running)
+    repeated = {candidate.proposal.repeat_of for candidate in running}
+    choice = [one for one in history.finished() if not history.num_repeats(one.number) and one.number not in repeated]
+    if num_drawn >= num_repeats or not choice:
         return None
     drawn = choice[rng.integers(len(choice))]
     return Proposal(genome=drawn.genome, origin="repeat", repeat_of=drawn.number)
+
+
+def _repeats_begun(number: int, history: History[G], running: Sequence[Candidate[G]]) -> int:
+    return history.num_repeats(number) + sum(candidate.proposal.repeat_of == number for candidate in running)
 
 
 def _numbered(
@@ -156,12 +210,13 @@ def _numbered(
     seed: int,
     describe: Callable[[G], Mapping[str, Any]],
 ) -> Candidate[G]:
+    # A repeat differs from its candidate in nothing but the seed.
+    repeated = proposal.repeat_of
     return Candidate(
         number=study.num_trials,
         proposal=proposal,
         fingerprint=problem.fingerprint(proposal.genome),
-        # A repeat differs from its candidate in nothing but the seed.
-        seed=seed if proposal.repeat_of is None else seed + 1,
+        seed=seed if repeated is None else seed + 1 + _repeats_begun(repeated, study.history(), study.running()),
         cheap=dict(problem.cheap(proposal.genome)),
         description=describe(proposal.genome),
     )

@@ -33,6 +33,16 @@ class NoStudyError(RunDirectoryError):
     """A run directory whose search has not begun a study."""
 
 
+class StudyInUseError(RunDirectoryError):
+    """A study of that name exists, or another driver writes it."""
+
+
+class StorageError(NasError, RuntimeError):
+    """Where a study is kept cannot be reached, or not within the patience."""
+
+    exit_code: ClassVar[int] = 4
+
+
 class StudyError(NasError, RuntimeError):
     """A study cannot be read or does not belong to this search."""
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nas.candidates import Evaluated, Failed, FailureKind, Outcome
+from proxies.errors import LostProcessError
 from proxies.placement import resolve_device
+from proxies.probes.suite import ProbeSuite
 from proxies.scale import proxy_scale
 from proxies.short_training import ShortTraining
 from search_spaces import Architecture, ArchitectureSpace
@@ -20,10 +22,17 @@ class ShortTrainingEvaluation:
 
     space: ArchitectureSpace[Any]
     proxy: ShortTraining
+    width_fraction: float = 1.0
+    probes: ProbeSuite | None = None
+    """Give the objective `recall_error`, after short training."""
 
     def proxy_architecture(self, genome: Hashable) -> Architecture:
         """Return the architecture that is trained for a genome."""
-        return proxy_scale(self.space.decode(genome), vocab_size=self.proxy.corpus.tokenizer.vocab_size)
+        return proxy_scale(
+            self.space.decode(genome),
+            vocab_size=self.proxy.corpus.tokenizer.vocab_size,
+            width_fraction=self.width_fraction,
+        )
 
     def _kind(self, status: Literal["diverged", "out_of_memory", "unbuildable"]) -> FailureKind:
         if status != "out_of_memory":
@@ -32,8 +41,12 @@ class ShortTrainingEvaluation:
         return "gpu_out_of_memory" if is_gpu else "host_out_of_memory"
 
     def __call__(self, genome: Hashable, seed: int) -> Outcome:
-        """Train the genome's proxy and return its perplexity, or how it failed."""
-        result = self.proxy.evaluate(self.proxy_architecture(genome), seed=seed)
+        """Train the genome's proxy and return its perplexity, with probes its recall error too, or how it failed."""
+        architecture = self.proxy_architecture(genome)
+        try:
+            result = self.proxy.evaluate(architecture, seed=seed)
+        except LostProcessError as error:
+            return Failed("lost_worker", str(error))
         content = result.to_dict()
         if result.status != "finished":
             return Failed(self._kind(result.status), result.message)
@@ -41,4 +54,17 @@ class ShortTrainingEvaluation:
         content["curve"] = [[point.tokens, point.loss, point.validation_loss] for point in result.curve]
         details = {key: value for key, value in content.items() if key not in ("status", "message", "perplexity")}
         assert result.perplexity is not None  # a finished result has its scores
-        return Evaluated(objectives={"perplexity": result.perplexity}, details=details)
+        trained = Evaluated(objectives={"perplexity": result.perplexity}, details=details)
+        return trained if self.probes is None else self._probed(trained, self.probes, architecture, seed=seed)
+
+    def _probed(self, trained: Evaluated, probes: ProbeSuite, architecture: Architecture, *, seed: int) -> Outcome:
+        result = probes.evaluate(architecture, seed=seed)
+        if result.unfinished is not None:
+            name, probe = result.unfinished
+            assert probe.status != "finished"
+            return Failed(self._kind(probe.status), f"The probe {name}: {probe.message}")
+        assert result.recall_error is not None  # every probe has its score
+        return Evaluated(
+            objectives={**trained.objectives, "recall_error": result.recall_error},
+            details={**trained.details, "probes": result.to_dict()},
+        )

@@ -26,16 +26,26 @@ class Interrupts:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    @property
+    def were_received(self) -> bool:
+        """Whether a signal has come."""
+        return self._num_received > 0
+
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Hold the first signal back until this context is left."""
+        """Hold the first signal back until this context is left.
+
+        One that came before is raised at the entry: Python drops what is raised inside a finaliser, such as those of
+        Ray's object references, so that a signal may have come and nobody heard of it.
+        """
+        if self.were_received:
+            raise KeyboardInterrupt
         self._is_writing = True
-        received_before = self._num_received
         try:
             yield
         finally:
             self._is_writing = False
-        if self._num_received > received_before:
+        if self.were_received:
             raise KeyboardInterrupt
 
     def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a signal handler's signature

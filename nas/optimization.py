@@ -3,7 +3,10 @@
 Knows no language models, run directories or clusters; for those there is `search.py`.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import inspect
+import logging
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +22,12 @@ from nas.evolution.strategy import Problem, Strategy
 from nas.executors.executor import Evaluate, Executor
 from nas.executors.inprocess import InProcessExecutor
 from nas.executors.threads import ThreadsExecutor
+from nas.failure_policy import failure_policies, penalised_kinds
 from nas.opening import UNNAMED, Opening
-from nas.study import Study, journal_storage, recorded_objectives
+from nas.storage.journal import repaired_journal
+from nas.storage.open import open_storage
+from nas.storage.url import is_url
+from nas.study import Study, recorded_objectives
 from search_spaces import SearchSpace
 from search_spaces.errors import near_miss
 
@@ -40,6 +47,9 @@ def optimize(
     parallelism: int = 1,
     executor: Executor[G] | Callable[[Evaluate[G]], Executor[G]] | None = None,
     study: Study[G] | Path | str | None = None,
+    deadline_s: float | None = None,
+    failures: Mapping[str, Mapping[str, object]] | None = None,
+    frontier_repeats: int = 0,
 ) -> History[G]:
     """Search a space for the genomes whose objectives no other betters, and return all that was evaluated.
 
@@ -50,7 +60,7 @@ def optimize(
         space: which genomes there are.
         evaluate: returns the expensive objectives of a genome by name, or `Failed`. An exception is a failure of kind
             `bug`, an objective that is not finite one of kind `diverged`; the search goes on, but not after five bugs
-            in a row.
+            in a row. A function that takes `seed` is given it.
         cheap: returns objectives that need no evaluation, by name; always the same names.
         constraints: upper bounds by name. What is above one on a cheap objective is not proposed; what ends above one
             on an expensive objective is `infeasible`, and on no frontier.
@@ -63,60 +73,89 @@ def optimize(
             proposed next. For other processes and clusters there are executors.
         executor: runs evaluations. Either what makes one from an evaluation, such as `InProcessExecutor`, or one that
             was made before: it evaluates what it was made with and is not shut down.
-        study: a journal file, made where there is none, or a study that knows its objectives. A search that was stopped
-            goes on from it. A new file is written from the first candidate on that evaluates.
+        study: a journal file, made where there is none, a `postgresql://` URL, or a study that knows its objectives. A
+            search that was stopped goes on from it. A new one is written from the first candidate on that evaluates.
+        deadline_s: seconds one evaluation may take before it ends as `timeout`; none: as long as it likes. An executor
+            that is given has its own.
+        failures: what follows a kind of failure where it is not the default of `nas/failure_policy.py`, such as
+            `{"timeout": {"then": "infeasible", "retries": 1}}`.
+        frontier_repeats: so often every candidate that gets onto the frontier is evaluated again, under new seeds; the
+            mean ranks it. For evaluations with noise.
 
     Raises:
         ConfigError: an argument breaks a rule.
         InfeasibleError: no genome found meets the constraints on cheap objectives.
-        SearchFailedError: several evaluations in a row failed by a bug.
+        SearchFailedError: several candidates in a row failed in a way that is to end the search.
         StudyError: the study is of other objectives.
     """
     _check(space, initial=initial, num_evaluations=num_evaluations, parallelism=parallelism, executor=executor)
+    _check_limits(deadline_s=deadline_s, frontier_repeats=frontier_repeats, executor=executor)
+    policies = failure_policies(failures or {})
     bounds = dict(constraints or {})
-    storage = journal_storage(Path(study)) if isinstance(study, Path | str) else None
-    record = study if isinstance(study, Study) else None
-    recorded = record.objectives if record else recorded_objectives(storage) if storage else None
-    problem = _problem(space, cheap, initial=initial, bounds=bounds, recorded=recorded, seed=seed)
-    make = partial(_strategy, strategy)
-    make(problem)  # so that a strategy nobody knows is refused before anything starts
-    evaluation = _Evaluation(evaluate)
-    given = executor if isinstance(executor, Executor) else None
-    runner = given or _new_executor(evaluation, executor, parallelism=parallelism)
-    try:
-        opening = None
-        if recorded is None:
-            runner = opening = Opening(runner)
-            failures = opening.run(problem, make, num_evaluations=num_evaluations, seed=seed)
-            if opening.expensive is None:
-                return History(list(failures.history()), objectives=problem.cheap_objectives, space=space)
-            problem = _named(problem, opening.expensive, bounds)
-        record = record or Study(space=space, objectives=problem.objectives, storage=storage)
-        record.tell_written_results()
-        if opening is not None:
-            opening.write(record, constraints=problem.constraints)
-        run(
-            problem,
-            make(problem),
-            study=record,
-            executor=runner,
-            num_evaluations=num_evaluations,
-            seed=seed,
-        )
-    finally:
-        if given is None:
-            runner.shutdown()
-    return record.history()
+    with _opened(study) as storage:
+        record = study if isinstance(study, Study) else None
+        recorded = record.objectives if record else recorded_objectives(storage) if storage else None
+        problem = _problem(space, cheap, initial=initial, bounds=bounds, recorded=recorded, seed=seed)
+        make = partial(_strategy, strategy)
+        make(problem)  # so that a strategy nobody knows is refused before anything starts
+        evaluation: _Evaluation[G] = _Evaluation(evaluate)
+        given = executor if isinstance(executor, Executor) else None
+        runner = given or _new_executor(evaluation, executor, parallelism=parallelism, deadline_s=deadline_s)
+        try:
+            opening = None
+            if recorded is None:
+                runner = opening = Opening(runner)
+                unnamed = opening.run(problem, make, num_evaluations=num_evaluations, seed=seed, failures=policies)
+                if opening.expensive is None:
+                    return History(list(unnamed.history()), objectives=problem.cheap_objectives, space=space)
+                problem = _named(problem, opening.expensive, bounds)
+            record = record or Study(space=space, objectives=problem.objectives, storage=storage)
+            record.tell_written_results()
+            if opening is not None:
+                opening.write(record, constraints=problem.constraints, penalised=penalised_kinds(policies))
+            run(
+                problem,
+                make(problem),
+                study=record,
+                executor=runner,
+                num_evaluations=num_evaluations,
+                frontier_repeats=frontier_repeats,
+                seed=seed,
+                failures=policies,
+            )
+        finally:
+            if given is None:
+                runner.shutdown()
+            if record is not None and storage is not None:
+                record.close()
+        return record.history()
+
+
+@contextmanager
+def _opened(study: object) -> Iterator[Any]:
+    """Give the storage of a file or URL, of which this process is the one writer; none for anything else.
+
+    Raises:
+        RunDirectoryError: another process writes the file.
+        StudyError: the file is damaged before its end.
+    """
+    if not isinstance(study, Path | str):
+        yield None
+    elif is_url(study):
+        yield open_storage(study)
+    else:
+        with repaired_journal(Path(study), notice=logging.getLogger("hybridnas").warning):
+            yield open_storage(study)
 
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation(Generic[G]):
     """What a user evaluates, as executors ask for it; it can be pickled where the function can."""
 
-    function: Callable[[G], Mapping[str, float] | Failed]
+    function: Callable[..., Mapping[str, float] | Failed]
 
-    def __call__(self, genome: G, seed: int) -> Outcome:  # noqa: ARG002  repeats alone differ in it; there are none
-        found = self.function(genome)
+    def __call__(self, genome: G, seed: int) -> Outcome:
+        found = self.function(genome, seed=seed) if "seed" in _parameters(self.function) else self.function(genome)
         if isinstance(found, Failed):
             return found
         if not isinstance(found, Mapping) or not found:
@@ -172,6 +211,13 @@ def _named(problem: Problem[G], expensive: tuple[str, ...], bounds: Mapping[str,
     return named
 
 
+def _parameters(function: Callable[..., object]) -> Collection[str]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some callables written in C have none to look at
+        return ()
+
+
 def _nothing(_: Hashable) -> Mapping[str, float]:
     return {}
 
@@ -182,14 +228,29 @@ def _strategy(asked: str | tuple[str, Mapping[str, int]], problem: Problem[G]) -
 
 
 def _new_executor(
-    evaluation: Evaluate[G], make: Callable[[Evaluate[G]], Executor[G]] | Any, *, parallelism: int
+    evaluation: Evaluate[G],
+    make: Callable[[Evaluate[G]], Executor[G]] | Any,
+    *,
+    parallelism: int,
+    deadline_s: float | None,
 ) -> Executor[G]:
     if make is not None:
         made: Executor[G] = make(evaluation)
         return made
     if parallelism == 1:
-        return InProcessExecutor(evaluation)
-    return ThreadsExecutor(evaluation, num_threads=parallelism)
+        return InProcessExecutor(evaluation, deadline_s=deadline_s)
+    return ThreadsExecutor(evaluation, num_threads=parallelism, deadline_s=deadline_s)
+
+
+def _check_limits(*, deadline_s: float | None, frontier_repeats: int, executor: object) -> None:
+    if deadline_s is not None and not deadline_s > 0:
+        raise ConfigError(f"deadline_s must be a positive number of seconds, or none; got {deadline_s!r}.")
+    if deadline_s is not None and executor is not None:
+        raise ConfigError(
+            f"An executor has its own deadline; got deadline_s={deadline_s!r} besides. Leave one of the two out."
+        )
+    if isinstance(frontier_repeats, bool) or not isinstance(frontier_repeats, int) or frontier_repeats < 0:
+        raise ConfigError(f"frontier_repeats must be zero or a positive integer; got {frontier_repeats!r}.")
 
 
 def _check(

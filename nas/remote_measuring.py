@@ -239,7 +239,7 @@ def remote_measuring(config: SearchConfig, notice: Callable[[str], None]) -> Ite
     if resources.executor != "ray" or not is_gpu or local_obstacle(latency) is None:
         yield None
         return
-    from nas.executors.ray_cluster import connected
+    from nas.executors.ray_connection import connected
 
     demand = DeviceDemand(num_cpus=latency.num_threads, num_gpus=1, accelerator=latency.accelerator)
     with connected(resources.address):

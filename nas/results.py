@@ -26,15 +26,24 @@ def results_frame(
     frontier = {record.number for record in history.frontier()}
     hypervolumes = _hypervolumes(history)
     space = history.space
-    rows = [_row(record.candidate, space) | _outcome(record, frontier, hypervolumes) for record in history]
+    ranked = {record.number: record for record in history.finished()}
+    rows = [
+        _row(record.candidate, space) | _outcome(ranked.get(record.number, record), frontier, hypervolumes)
+        for record in history
+    ]
     rows += [_row(candidate, space) | {"status": "running", "is_frontier": False} for candidate in running]
     for row in rows:
         row["measured_latency_ms"] = measured_ms.get(row["fingerprint"])
     names = [column.name for column in COLUMNS]
-    names += [name for name in history.objectives if name not in names]
+    # What costs nothing to know is shown also where it is no objective.
+    first = next((record.candidate for record in history), None) or next(iter(running), None)
+    figures = dict.fromkeys((*history.objectives, *(first.cheap if first else ())))
+    names += [name for name in figures if name not in names]
     # Objects first: a column where every value is missing must not become text.
     frame = pd.DataFrame(rows, columns=names, dtype=object).sort_values("number", ignore_index=True)
-    dtypes = {column.name: column.dtype for column in COLUMNS} | dict.fromkeys(history.objectives, "float64")
+    dtypes = {column.name: column.dtype for column in COLUMNS} | {
+        name: "float64" for name in figures if name != "num_parameters" or name in history.objectives
+    }
     return frame.astype(dtypes)
 
 
@@ -72,6 +81,9 @@ def _outcome(record: Record[G], frontier: set[int], hypervolumes: dict[int, floa
         "curve": _json(details.get("curve")),
         "tokens_seen": details.get("tokens_seen"),
         "train_seconds": details.get("seconds"),
+        "num_attempts": 1 + len(record.attempts),
+        "num_evaluations": None if failure else record.num_evaluations,
+        "deviation": record.deviation,
         "failure_kind": None if failure is None else failure.kind,
         "failure_message": None if failure is None else failure.message,
         "started_at": record.started_at,

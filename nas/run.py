@@ -1,23 +1,21 @@
 """A run as readers see it: its configuration, its study, and the results that pictures and tables draw from.
 
-Reads only. A run can be read while it is written, and after any crash.
+Reads only. A run can be read while it is written, and after any crash. What is seldom asked for, such as pandas, is
+loaded when it is.
 """
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dashboards.frame import LATENCY_MS, PERPLEXITY, Comparison, Results
-from latency.table import LatencyTable
-from nas.comparison import compare_halves
-from nas.config import CHEAP_OBJECTIVE, EXPENSIVE_OBJECTIVE, SearchConfig, read_config
+from nas.config import CHEAP_OBJECTIVES, SearchConfig, read_config
 from nas.errors import NoStudyError
-from nas.results import results_frame
-from nas.run_directory import RunDirectory, is_locked
-from nas.study import Study, journal_storage
-from nas.verification import read_verified
+from nas.run_directory import RunDirectory
+from nas.study_reader import StudyReader
 
-OBJECTIVES = (EXPENSIVE_OBJECTIVE, CHEAP_OBJECTIVE)
+if TYPE_CHECKING:
+    from dashboards.frame import Results
+    from latency.table import LatencyTable
 
 _NOT_VALIDATED = "The latency table was not validated against whole models; predicted latencies carry no interval."
 
@@ -31,31 +29,40 @@ class Run:
         Raises:
             RunDirectoryError: no search was started there, or none has begun a candidate.
             ConfigError: its configuration cannot be read by this version.
-            StudyError: its study was made by a newer version.
+            StudyError: its study was made by a newer version, or is damaged.
+            StorageError: the database that holds its study cannot be reached.
         """
         self.directory = RunDirectory.open(path)
         self.config: SearchConfig = read_config(
             self.directory.config.read_text(encoding="utf-8"), where=str(self.directory.config)
         )
         self.space = self.config.load_space()
-        if not self.directory.journal.is_file():
+        try:
+            self.study: StudyReader[Any] = StudyReader(
+                self.where, name=self.config.study_name, space=self.space, objectives=self.config.objectives
+            )
+        except (FileNotFoundError, NoStudyError):
             raise NoStudyError(
                 f"{path} has no study yet: the search was stopped before its first candidate, or is still measuring. "
                 f"Continue it with `nas resume {path}`."
-            )
-        self.study: Study[Any] = Study(
-            space=self.space, objectives=OBJECTIVES, storage=journal_storage(self.directory.journal), read_only=True
-        )
+            ) from None
+
+    @property
+    def where(self) -> str | Path:
+        """Where its study lies: a journal file, or a URL."""
+        return self.config.study.storage or self.directory.journal
 
     @property
     def state(self) -> Literal["running", "finished", "interrupted"]:
         """Whether a search is writing it now, and whether it evaluated all it was asked for."""
-        if is_locked(self.directory):
+        if self.directory.lock.is_held:
             return "running"
         return "finished" if self.study.is_complete(self.config.budget.model_dump()) else "interrupted"
 
-    def table(self) -> LatencyTable:
+    def table(self) -> "LatencyTable":
         """Return the latency table the run prices with."""
+        from latency.table import LatencyTable
+
         table = LatencyTable.load(self.directory.latency)
         # What was priced with other kernels was so priced.
         table.accepts_outdated = True
@@ -63,6 +70,10 @@ class Run:
 
     def measured_ms(self) -> dict[str, float]:
         """Return what models timed whole took, by fingerprint."""
+        if not self.directory.verification.is_file():
+            return {}
+        from nas.verification import read_verified
+
         return {name: found.measured_ms for name, found in read_verified(self.directory).items()}
 
     def environment(self) -> dict[str, Any]:
@@ -70,8 +81,12 @@ class Run:
         content: dict[str, Any] = json.loads(self.directory.environment.read_text(encoding="utf-8"))
         return content
 
-    def results(self) -> Results:
+    def results(self) -> "Results":
         """Return what reports and dashboards draw."""
+        from dashboards.frame import KNOWN_OBJECTIVES, Comparison, Results
+        from nas.comparison import compare_halves
+        from nas.results import results_frame
+
         history = self.study.history()
         halves = compare_halves(history)
         comparison = None
@@ -87,7 +102,7 @@ class Run:
         return Results(
             title=self.config.name,
             trials=results_frame(history, self.study.running(), measured_ms=self.measured_ms()),
-            objectives=(PERPLEXITY, LATENCY_MS),
+            objectives=tuple(KNOWN_OBJECTIVES[name] for name in self._drawn_objectives()),
             provenance=self._provenance(),
             comparison=comparison,
             planned_evaluations=self.config.budget.evaluations,
@@ -95,6 +110,11 @@ class Run:
             limits=self.config.bounds,
             caveats=() if self.table().validation(self.config.latency.workload) else (_NOT_VALIDATED,),
         )
+
+    def _drawn_objectives(self) -> list[str]:
+        """Return the objectives, the one on the axis to the right second: a cheap one."""
+        first, *others = self.config.objectives
+        return [first, *sorted(others, key=lambda name: name not in CHEAP_OBJECTIVES)]
 
     def _checked(self) -> str:
         validation = self.table().validation(self.config.latency.workload)
@@ -115,7 +135,7 @@ class Run:
                 f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "
                 f"learning rate {training.learning_rate:g}"
             ),
-            "text": f"{config.proxy.corpus}, {config.proxy.tokenizer}, sha256 {corpus['sha256'][:12]}",
+            "text": f"{config.proxy.corpus}, {corpus['tokenizer']['name']}, sha256 {corpus['sha256'][:12]}",
             "versions": ", ".join(f"{name} {packages[name]}" for name in ("hybridnas", "torch", "ray", "optuna")),
             "started": environment["date"],
         }

@@ -6,20 +6,15 @@ study.journal      the record of all trials     report.html        the pictures
 verification.json  frontier models timed whole
 """
 
-import fcntl
 import os
 import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final
+from typing import Final
 
 from nas.errors import RunDirectoryError
+from nas.file_lock import FileLock
 
 LOCK_NAME: Final = ".lock"
-
-_LOCK_TRIES: Final = 20
-_LOCK_PAUSE_S: Final = 0.05
 
 
 class RunDirectory:
@@ -33,6 +28,11 @@ class RunDirectory:
         self.latency = path / "latency.parquet"
         self.report = path / "report.html"
         self.verification = path / "verification.json"
+
+    @property
+    def lock(self) -> FileLock:
+        """What keeps other writers out."""
+        return FileLock(self.path / LOCK_NAME, holds=self.path)
 
     def trial(self, number: int) -> Path:
         """Return the folder of one trial."""
@@ -80,67 +80,14 @@ class RunDirectory:
         return directory
 
 
-class RunLock:
-    """Holds a run directory for one writer; the system releases it when the process dies, however it dies."""
+def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader or a kill sees the old text or the new, never half of it.
 
-    def __init__(self, directory: RunDirectory) -> None:
-        self._path = directory.path / LOCK_NAME
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> "RunLock":
-        """Take the lock.
-
-        Raises:
-            RunDirectoryError: another process holds it.
-        """
-        file = self._path.open("a+")
-        # Whoever asks is_locked holds the lock for a moment.
-        for _ in range(_LOCK_TRIES):
-            if _try_lock(file, fcntl.LOCK_EX):
-                break
-            time.sleep(_LOCK_PAUSE_S)
-        else:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
-            raise RunDirectoryError(
-                f"One search at a time may write {self._path.parent}; process {holder} does. "
-                "Wait for it, or stop it first."
-            )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        self._file = file
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Release the lock."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def is_locked(directory: RunDirectory) -> bool:
-    """Whether a search is writing this run directory now."""
-    path = directory.path / LOCK_NAME
-    if not path.exists():
-        return False
-    with path.open() as file:
-        return not _try_lock(file, fcntl.LOCK_SH)
-
-
-def _try_lock(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader or a kill sees the old text or the new, never half of it."""
+    Args:
+        path: the file.
+        text: all of it.
+        mode: who may read and write it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -148,7 +95,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

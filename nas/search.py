@@ -17,10 +17,8 @@ from latency.plan import MeasurementRequest
 from latency.table import LatencyTable
 from nas.architectures import load_architecture
 from nas.asked_device import check_table_is_asked_for, local_fingerprint, local_obstacle
-from nas.candidates import Candidate, Record
+from nas.candidates import Candidate, Failed, Record
 from nas.config import (
-    CHEAP_OBJECTIVE,
-    EXPENSIVE_OBJECTIVE,
     SearchConfig,
     check_resumable,
     check_same_search,
@@ -28,7 +26,7 @@ from nas.config import (
 )
 from nas.engine import run
 from nas.environment import describe_environment
-from nas.errors import ConfigError, NoStudyError
+from nas.errors import ConfigError
 from nas.evaluation import ShortTrainingEvaluation
 from nas.evolution.initialization import check_feasible
 from nas.evolution.registry import make_strategy
@@ -36,19 +34,21 @@ from nas.evolution.repair import kept_or_fitted
 from nas.evolution.strategy import Problem, num_proposed
 from nas.executors.executor import Executor
 from nas.executors.inprocess import InProcessExecutor
-from nas.journal import repair_journal
 from nas.latency_models import random_models
 from nas.latency_source import given_table, needed_rows
 from nas.pricing import Pricing
 from nas.remote_measuring import MeasuringOf, RemoteMeasuring, remote_measuring
-from nas.run import OBJECTIVES, Run
-from nas.run_directory import RunDirectory, RunLock, write_atomically
+from nas.run import Run
+from nas.run_directory import RunDirectory, write_atomically
 from nas.run_latency import run_table, verify_frontier
-from nas.study import Study, journal_storage
+from nas.storage.journal import repair_journal
+from nas.storage.of_search import Opening, claimed_storage, study_of
+from nas.storage.url import has_password
+from nas.study import Study
 from nas.trial_files import write_trial_files
-from proxies.data import Corpus, load_corpus
+from proxies.data import Corpus, load_corpus, training_batch
 from proxies.short_training import ShortTraining
-from proxies.tokenizers import ByteTokenizer
+from proxies.tokenizers import load_tokenizer
 from search_spaces import ArchitectureSpace
 
 
@@ -69,6 +69,9 @@ class SearchObserver(Protocol):
 
     def started(self, candidate: Candidate[Any]) -> None:
         """A candidate was dispatched."""
+
+    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
+        """The evaluation of a candidate failed and begins once more."""
 
     def ended(self, record: Record[Any]) -> None:
         """A trial ended and is on record."""
@@ -112,14 +115,24 @@ def prepare(config: SearchConfig, *, own_table: Path | None = None) -> Prepared:
         at_hand = local_fingerprint(config.latency) if obstacle is None else None
         check_table_is_asked_for(given, config.latency, rows=rows, at_hand=at_hand)
     if config.resources.executor == "ray":
-        from nas.executors.ray_cluster import check_address
+        from nas.executors.ray_connection import check_address
 
         check_address(config.resources.address)
     corpus = load_corpus(
         config.proxy.corpus,
-        tokenizer=ByteTokenizer(),
+        tokenizer=None if config.proxy.tokenizer is None else load_tokenizer(config.proxy.tokenizer),
         sequence_tokens=config.proxy.training.sequence_tokens,
         validation_fraction=config.proxy.validation_fraction,
+    )
+    training = config.training_settings()
+    # What workers would refuse is refused before there are any.
+    training_batch(
+        corpus,
+        step=0,
+        seed=config.seed,
+        batch_size=training.batch_size,
+        sequence_tokens=training.sequence_tokens,
+        sampling=training.sampling,
     )
     return Prepared(config=config, space=space, corpus=corpus, initial=initial, rows=rows, given_table=given)
 
@@ -142,16 +155,20 @@ def start(
         measuring: opens what measures latency elsewhere; it opens none where this machine measures itself.
 
     Raises:
-        RunDirectoryError: the directory is not empty, or another search writes it.
+        RunDirectoryError: the directory is not empty, or another search writes it or its study.
+        StorageError: the study's database cannot be reached.
         NasError: anything `prepare` refuses, an infeasible space, or resources no cluster has.
     """
     RunDirectory.check_free(path)
     prepared = prepare(config)
-    directory = RunDirectory.create(path)
-    with RunLock(directory):
-        _describe(directory, prepared)
-        with measuring(config, observer.notice) as remote:
-            _search(directory, prepared, remote=remote, observer=observer, uninterrupted=uninterrupted)
+    with claimed_storage(config, RunDirectory(path), is_new=True, notice=observer.notice) as storage:
+        directory = RunDirectory.create(path)
+        with directory.lock:
+            _describe(directory, prepared)
+            with measuring(config, observer.notice) as remote:
+                _search(
+                    directory, prepared, storage=storage, remote=remote, observer=observer, uninterrupted=uninterrupted
+                )
     return Run(path)
 
 
@@ -184,12 +201,15 @@ def resume(
     before = read_config(text, where=str(directory.config))
     config = read_config(text, where=str(directory.config), overrides=overrides)
     if expected is not None:
-        check_same_search(before, expected.resolved())
-    with RunLock(directory):
+        check_same_search(before.resolved(), expected.resolved())
+    with (
+        directory.lock,
+        claimed_storage(config, directory, is_new=False, notice=observer.notice) as storage,
+    ):
         repair = repair_journal(directory.journal)
         if repair is not None:
             observer.notice(str(repair))
-        num_begun = _num_candidates(path)
+        num_begun = _num_candidates(config, directory)
         if num_begun:
             check_resumable(before, config, num_begun=num_begun)
         prepared = prepare(config, own_table=directory.latency)
@@ -198,7 +218,7 @@ def resume(
         else:
             _describe(directory, prepared)
         with measuring(config, observer.notice) as remote:
-            _search(directory, prepared, remote=remote, observer=observer, uninterrupted=uninterrupted)
+            _search(directory, prepared, storage=storage, remote=remote, observer=observer, uninterrupted=uninterrupted)
     return Run(path)
 
 
@@ -210,6 +230,7 @@ def _search(
     directory: RunDirectory,
     prepared: Prepared,
     *,
+    storage: Opening,
     remote: RemoteMeasuring | None,
     observer: SearchObserver,
     uninterrupted: Uninterrupted = nullcontext,
@@ -227,19 +248,22 @@ def _search(
     pricing = Pricing(space, workload=config.latency.workload, table=table, memory=config.memory_bound)
     problem: Problem[Any] = Problem(
         space=space,
-        expensive=(EXPENSIVE_OBJECTIVE,),
+        expensive=config.expensive_objectives,
         cheap=pricing,
-        cheap_objectives=(CHEAP_OBJECTIVE,),
+        cheap_objectives=config.objectives[len(config.expensive_objectives) :],
         constraints=config.bounds,
         initial=prepared.initial,
     )
     # Before a cluster is started for it.
     check_feasible(problem, repair=kept_or_fitted, rng=np.random.default_rng(config.seed))
     evaluation = ShortTrainingEvaluation(
-        space=space, proxy=ShortTraining(corpus=prepared.corpus, settings=config.proxy.training)
+        space=space,
+        proxy=ShortTraining(corpus=prepared.corpus, settings=config.training_settings()),
+        width_fraction=config.proxy.width_fraction,
+        probes=None if config.proxy.probes is None else config.proxy.probes.suite().on(config.proxy.training),
     )
     strategy = make_strategy(config.strategy.name, problem, config.strategy.settings)
-    study: Study[Any] = Study(space=space, objectives=OBJECTIVES, storage=journal_storage(directory.journal))
+    study: Study[Any] = Study(space=space, objectives=config.objectives, storage=storage(), name=config.study_name)
     study.tell_written_results()
     for record in study.history():
         if not directory.trial(record.number).exists():
@@ -253,9 +277,9 @@ def _search(
             "latency_by_operator": dict(pricing.predict(target).by_operator),
         }
 
-    executor = _executor(config, evaluation)
+    executor = _executor(config, evaluation, notice=observer.notice)
     # Only now, so that resources which cannot be had leave the run as it was.
-    write_atomically(directory.config, config.resolved().to_yaml())
+    _write_config(directory, config)
     observer.begins(
         num_candidates=config.budget.evaluations,
         num_repeats=config.budget.repeats,
@@ -270,9 +294,11 @@ def _search(
             executor=executor,
             num_evaluations=config.budget.evaluations,
             num_repeats=config.budget.repeats,
+            frontier_repeats=config.budget.frontier_repeats,
             seed=config.seed,
+            failures=config.failure_policies,
             describe=describe,
-            observer=_KeepsFiles(directory, observer),
+            observer=_KeepsFiles(directory, observer, uninterrupted=uninterrupted),
             uninterrupted=uninterrupted,
         )
         study.mark_complete(config.budget.model_dump())
@@ -281,11 +307,14 @@ def _search(
     verify_frontier(study.history().frontier(), directory, config=config, table=table, remote=remote, observer=observer)
 
 
-def _executor(config: SearchConfig, evaluation: ShortTrainingEvaluation) -> Executor[Any]:
+def _executor(
+    config: SearchConfig, evaluation: ShortTrainingEvaluation, *, notice: Callable[[str], None]
+) -> Executor[Any]:
     resources = config.resources
     if resources.executor == "inprocess":
-        return InProcessExecutor(evaluation)
-    from nas.executors.ray_cluster import CandidateResources, RayExecutor
+        return InProcessExecutor(evaluation, deadline_s=resources.deadline_s)
+    from nas.executors.ray_capacity import CandidateResources
+    from nas.executors.ray_cluster import RayExecutor
 
     memory = resources.memory_gib_per_candidate
     return RayExecutor(
@@ -295,9 +324,11 @@ def _executor(config: SearchConfig, evaluation: ShortTrainingEvaluation) -> Exec
             num_cpus=resources.cpus_per_candidate,
             num_gpus=resources.gpus_per_candidate,
             memory_bytes=None if memory is None else int(memory * 1024**3),
-            max_retries=resources.max_retries,
         ),
         max_parallel=resources.max_parallel,
+        deadline_s=resources.deadline_s,
+        autoscaling=resources.autoscaling,
+        notice=notice,
     )
 
 
@@ -320,40 +351,55 @@ def _describe(directory: RunDirectory, prepared: Prepared) -> None:
     environment = describe_environment() | {"corpus": prepared.corpus.to_dict()}
     write_atomically(directory.environment, json.dumps(environment, indent=2) + "\n")
     # Last: its configuration is what makes a folder a run.
-    write_atomically(directory.config, prepared.config.resolved().to_yaml())
+    _write_config(directory, prepared.config)
 
 
-def _num_candidates(path: Path) -> int:
+def _write_config(directory: RunDirectory, config: SearchConfig) -> None:
+    url = config.study.storage
+    # A password is for its owner's eyes.
+    mode = 0o600 if url is not None and has_password(url) else 0o644
+    write_atomically(directory.config, config.resolved().to_yaml(), mode=mode)
+
+
+def _num_candidates(config: SearchConfig, directory: RunDirectory) -> int:
     """Return how many candidates a run has begun, repeats left out."""
-    try:
-        study = Run(path).study
-    except NoStudyError:
-        return 0
-    return num_proposed(study.history(), study.running())
+    study = study_of(config, directory)
+    return 0 if study is None else num_proposed(study.history(), study.running())
 
 
 def _check_same_corpus(directory: RunDirectory, corpus: Corpus) -> None:
-    recorded = json.loads(directory.environment.read_text(encoding="utf-8"))["corpus"]["sha256"]
-    if recorded != corpus.sha256:
+    recorded = json.loads(directory.environment.read_text(encoding="utf-8"))["corpus"]
+    if recorded["sha256"] != corpus.sha256:
         raise ConfigError(
-            f"The text of this run has changed: sha256 {corpus.sha256[:12]} now, {recorded[:12]} when it began. "
-            "Perplexities on different texts do not compare. Restore the text, or start a new run."
+            f"The text of this run has changed: sha256 {corpus.sha256[:12]} now, {recorded['sha256'][:12]} when it "
+            "began. Perplexities on different texts do not compare. Restore the text, or start a new run."
+        )
+    if recorded["tokenizer"] != corpus.tokenizer.to_dict():
+        raise ConfigError(
+            f"The tokenizer of this run has changed: {corpus.tokenizer.to_dict()} now, {recorded['tokenizer']} when "
+            "it began. Perplexities of different tokens do not compare. Restore the file, or start a new run."
         )
 
 
 class _KeepsFiles:
     """Writes each trial's files before anyone hears that it ended."""
 
-    def __init__(self, directory: RunDirectory, observer: SearchObserver) -> None:
+    def __init__(self, directory: RunDirectory, observer: SearchObserver, *, uninterrupted: Uninterrupted) -> None:
         self._directory = directory
         self._observer = observer
+        self._uninterrupted = uninterrupted
 
     def started(self, candidate: Candidate[Any]) -> None:
         self._observer.started(candidate)
+
+    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
+        self._observer.retried(candidate, failure)
 
     def ended(self, record: Record[Any]) -> None:
         write_trial_files(self._directory, record)
         self._observer.ended(record)
 
     def tick(self) -> None:
-        self._observer.tick()
+        # An interrupt that came where Python drops it is raised here, not only when the next candidate ends.
+        with self._uninterrupted():
+            self._observer.tick()

@@ -8,43 +8,59 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import optuna
 from optuna.distributions import IntDistribution
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.candidates import Candidate, Evaluated, Failed, History, Outcome, Proposal, Record, Status
+from nas.candidates import Candidate, Evaluated, Failed, FailureKind, History, Outcome, Record, Status
 from nas.errors import NoStudyError, StudyError
+from nas.storage.patience import PatientStorage
+from nas.study_format import (
+    ATTEMPTS,
+    CANDIDATE,
+    COMPLETE,
+    OBJECTIVES,
+    RESULT,
+    SCHEMA,
+    SCHEMA_VERSION,
+    StoredStudy,
+    StoredTrial,
+    attempts_text,
+    candidate_text,
+    check_study,
+    read_trial,
+)
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import near_miss
 
 G = TypeVar("G", bound=Hashable)
 
-SCHEMA_VERSION = 1
-
-_CANDIDATE, _RESULT, _SCHEMA, _OBJECTIVES = "candidate", "result", "hybridnas:schema_version", "hybridnas:objectives"
-_COMPLETE = "hybridnas:complete"
 _METRIC_NAMES = "study:metric_names"  # where Optuna and its dashboard look for them
-
-
-def journal_storage(path: Path) -> BaseStorage:
-    """Return Optuna storage in a journal file."""
-    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def recorded_objectives(storage: BaseStorage, *, name: str = "search") -> tuple[str, ...] | None:
     """Return what the study `name` minimises, or none where there is no such study."""
     if name not in {study.study_name for study in storage.get_all_studies()}:
         return None
-    found = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(_OBJECTIVES)
+    found = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(OBJECTIVES)
     return None if found is None else tuple(found)
+
+
+def stored_study(storage: BaseStorage, *, name: str) -> StoredStudy | None:
+    """Return the study `name` as it lies in a storage, or none where there is no such study."""
+    if name not in {study.study_name for study in storage.get_all_studies()}:
+        return None
+    study_id = storage.get_study_id_from_name(name)
+    return StoredStudy(
+        attributes=storage.get_study_user_attrs(study_id),
+        trials=[_stored(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)],
+    )
 
 
 class Study(Generic[G]):
@@ -71,15 +87,20 @@ class Study(Generic[G]):
         Raises:
             StudyError: the study was made by a newer version, or for other objectives.
             NoStudyError: there is none, and none may be created.
+            StudyInUseError: another driver writes it; `close` lets the next one.
         """
         optuna.logging.set_verbosity(logging.WARNING)  # it would announce every study on standard error
         self._space = space
         self._storage = InMemoryStorage() if storage is None else storage
+        if isinstance(self._storage, PatientStorage) and not read_only:
+            self._storage.claim(name)
         self.objectives = tuple(objectives)
         self._id = self._open(name, read_only=read_only)
         self._trial_ids: dict[int, int] = {}
         self._records: dict[int, Record[G]] = {}
         self._running: dict[int, Candidate[G]] = {}
+        self._attempts: dict[int, tuple[Failed, ...]] = {}
+        self._untold: list[FrozenTrial] = []
         for trial in self._storage.get_all_trials(self._id, deepcopy=False):
             self._read(trial)
         self._history = History(self._records.values(), objectives=self.objectives, space=space)
@@ -91,28 +112,17 @@ class Study(Generic[G]):
         if name not in names:
             study_id = self._storage.create_new_study([StudyDirection.MINIMIZE] * len(self.objectives), name)
             self._storage.set_study_system_attr(study_id, _METRIC_NAMES, list(self.objectives))
-            self._storage.set_study_user_attr(study_id, _OBJECTIVES, list(self.objectives))
+            self._storage.set_study_user_attr(study_id, OBJECTIVES, list(self.objectives))
             # Last, so that a study without a version was never used.
-            self._storage.set_study_user_attr(study_id, _SCHEMA, SCHEMA_VERSION)
+            self._storage.set_study_user_attr(study_id, SCHEMA, SCHEMA_VERSION)
             return study_id
         study_id = self._storage.get_study_id_from_name(name)
         attributes = self._storage.get_study_user_attrs(study_id)
-        version = attributes.get(_SCHEMA, SCHEMA_VERSION)
-        if version > SCHEMA_VERSION:
-            raise StudyError(
-                f"The study {name!r} has schema version {version}; this hybridnas reads up to {SCHEMA_VERSION}. "
-                "Read it with the version that wrote it."
-            )
-        found = tuple(attributes.get(_OBJECTIVES, self.objectives))
-        if found != self.objectives:
-            raise StudyError(
-                f"The study {name!r} minimises {', '.join(found)}, not {', '.join(self.objectives)}. "
-                "Use another run directory for other objectives."
-            )
-        if _SCHEMA not in attributes and not read_only:
+        check_study(attributes, name=name, objectives=self.objectives)
+        if SCHEMA not in attributes and not read_only:
             self._storage.set_study_system_attr(study_id, _METRIC_NAMES, list(self.objectives))
-            self._storage.set_study_user_attr(study_id, _OBJECTIVES, list(self.objectives))
-            self._storage.set_study_user_attr(study_id, _SCHEMA, SCHEMA_VERSION)
+            self._storage.set_study_user_attr(study_id, OBJECTIVES, list(self.objectives))
+            self._storage.set_study_user_attr(study_id, SCHEMA, SCHEMA_VERSION)
         return study_id
 
     def add(self, candidate: Candidate[G]) -> None:
@@ -124,19 +134,38 @@ class Study(Generic[G]):
             state=TrialState.RUNNING,
             params=parameters,
             distributions={name: IntDistribution(0, 1 << 20) for name in parameters},
-            user_attrs={_CANDIDATE: json.dumps(self._candidate_to_dict(candidate))},
+            user_attrs={CANDIDATE: candidate_text(candidate, space=self._space)},
         )
         template.datetime_start = datetime.now()
         self._trial_ids[candidate.number] = self._storage.create_new_trial(self._id, template_trial=template)
         self._running[candidate.number] = candidate
 
-    def finish(self, number: int, outcome: Outcome, *, constraints: Mapping[str, float] | None = None) -> Record[G]:
+    def attempts(self, number: int) -> tuple[Failed, ...]:
+        """Return the failures after which a trial was, or is to be, evaluated once more."""
+        ended = self._records.get(number)
+        return self._attempts.get(number, ()) if ended is None else ended.attempts
+
+    def retry(self, number: int, failure: Failed) -> None:
+        """Write that a running trial failed and is to be evaluated once more."""
+        attempts = (*self.attempts(number), failure)
+        self._storage.set_trial_user_attr(self._trial_ids[number], ATTEMPTS, attempts_text(attempts))
+        self._attempts[number] = attempts
+
+    def finish(
+        self,
+        number: int,
+        outcome: Outcome,
+        *,
+        constraints: Mapping[str, float] | None = None,
+        penalised: Collection[FailureKind] = (),
+    ) -> Record[G]:
         """Write how a running trial ended and return its record.
 
         Args:
             number: the trial.
             outcome: expensive objectives or a failure.
             constraints: upper bounds by objective name; a trial above one is infeasible.
+            penalised: kinds of failure that models are to learn from.
         """
         candidate = self._running[number]
         objectives = dict(candidate.cheap)
@@ -151,11 +180,12 @@ class Study(Generic[G]):
             "status": status,
             "objectives": {name: value for name, value in objectives.items() if math.isfinite(value)},
             "failure": None if failure is None else {"kind": failure.kind, "message": failure.message},
+            "is_penalised": failure is not None and failure.kind in penalised,
             "details": details,
             "finished_at": datetime.now(UTC).isoformat(),
         }
         trial_id = self._trial_ids[number]
-        self._storage.set_trial_user_attr(trial_id, _RESULT, json.dumps(result))
+        self._storage.set_trial_user_attr(trial_id, RESULT, json.dumps(result))
         self._tell(trial_id, result)
         self._read(self._storage.get_trial(trial_id))
         self._history.append(self._records[number])
@@ -176,18 +206,22 @@ class Study(Generic[G]):
 
     def tell_written_results(self) -> None:
         """Tell the trials whose result was written just before a kill. Only the one writer may."""
-        for number, trial_id in self._trial_ids.items():
-            trial = self._storage.get_trial(trial_id)
-            if number in self._records and not trial.state.is_finished():
-                self._tell(trial_id, json.loads(trial.user_attrs[_RESULT]))
+        for trial in self._untold:
+            self._tell(trial._trial_id, json.loads(trial.user_attrs[RESULT]))
+        self._untold.clear()
+
+    def close(self) -> None:
+        """Let another driver write; what was read stays."""
+        if isinstance(self._storage, PatientStorage):
+            self._storage.release()
 
     def mark_complete(self, plan: Mapping[str, int]) -> None:
         """Record that `plan` (evaluations and repeats asked for) was done, as far as there was anything to do."""
-        self._storage.set_study_user_attr(self._id, _COMPLETE, dict(plan))
+        self._storage.set_study_user_attr(self._id, COMPLETE, dict(plan))
 
     def is_complete(self, plan: Mapping[str, int]) -> bool:
         """Whether `mark_complete` was called for this very plan."""
-        return bool(self._storage.get_study_user_attrs(self._id).get(_COMPLETE) == dict(plan))
+        return bool(self._storage.get_study_user_attrs(self._id).get(COMPLETE) == dict(plan))
 
     def _tell(self, trial_id: int, result: Mapping[str, Any]) -> None:
         if result["status"] == "failed":
@@ -198,62 +232,21 @@ class Study(Generic[G]):
 
     def _read(self, trial: FrozenTrial) -> None:
         number = trial.number
-        self._trial_ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        if _CANDIDATE not in trial.user_attrs:
-            raise StudyError(
-                f"Trial {number} was not written by a search: it has no candidate. "
-                "This storage holds a study of something else; choose another name or run directory."
-            )
-        candidate = self._candidate_from_dict(number, json.loads(trial.user_attrs[_CANDIDATE]))
-        if _RESULT not in trial.user_attrs:
-            self._running[number] = candidate
+        self._trial_ids[number] = trial._trial_id
+        found = read_trial(_stored(trial), space=self._space)
+        if found.record is None:
+            self._running[number] = found.candidate
+            self._attempts[number] = found.attempts
             return
-        result = json.loads(trial.user_attrs[_RESULT])
-        started = trial.datetime_start
         self._running.pop(number, None)
-        self._records[number] = Record(
-            candidate=candidate,
-            status=result["status"],
-            objectives=result["objectives"],
-            failure=None if result["failure"] is None else Failed(**result["failure"]),
-            details=result["details"],
-            finish_index=result["finish_index"],
-            started_at=None if started is None else started.astimezone(UTC),
-            finished_at=datetime.fromisoformat(result["finished_at"]),
-        )
+        self._attempts.pop(number, None)
+        self._records[number] = found.record
+        if not trial.state.is_finished():
+            self._untold.append(trial)
 
-    def _candidate_to_dict(self, candidate: Candidate[G]) -> dict[str, Any]:
-        proposal = candidate.proposal
-        return {
-            "genome": self._space.to_dict(candidate.genome),
-            "fingerprint": candidate.fingerprint,
-            "origin": proposal.origin,
-            "parent": proposal.parent,
-            "mutation": proposal.mutation,
-            "repeat_of": proposal.repeat_of,
-            "sampling": dict(proposal.sampling),
-            "seed": candidate.seed,
-            "cheap": dict(candidate.cheap),
-            "description": dict(candidate.description),
-        }
 
-    def _candidate_from_dict(self, number: int, content: Mapping[str, Any]) -> Candidate[G]:
-        proposal = Proposal(
-            genome=self._space.from_dict(content["genome"]),
-            origin=content["origin"],
-            parent=content["parent"],
-            mutation=content["mutation"],
-            repeat_of=content["repeat_of"],
-            sampling=content.get("sampling", {}),  # studies of version 0.1 have none
-        )
-        return Candidate(
-            number=number,
-            proposal=proposal,
-            fingerprint=content["fingerprint"],
-            seed=content["seed"],
-            cheap=content["cheap"],
-            description=content["description"],
-        )
+def _stored(trial: FrozenTrial) -> StoredTrial:
+    return StoredTrial(number=trial.number, started_at=trial.datetime_start, attributes=trial.user_attrs)
 
 
 def _incomplete(objectives: Mapping[str, float], names: Sequence[str]) -> Failed | None:

@@ -35,12 +35,12 @@ def choose_trials(history: History[Any], choice: str) -> list[Record[Any]]:
 
 
 def trial_by_number(history: History[Any], number: int) -> Record[Any]:
-    """Return an ended trial.
+    """Return an ended trial; a candidate that was repeated with the means.
 
     Raises:
         UsageError: there is none of this number.
     """
-    for record in history:
+    for record in (*history.finished(), *history):
         if record.number == number:
             return record
     ended = sorted(record.number for record in history)

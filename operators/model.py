@@ -157,6 +157,13 @@ class HybridLM(nn.Module):
         Raises:
             SpecError: no tokens, or document ids of another shape than the tokens.
         """
+        return self.logits(self.stream(tokens_BT, document_ids_BT=document_ids_BT))
+
+    def stream(self, tokens_BT: Tensor, *, document_ids_BT: Tensor | None = None) -> Tensor:
+        """Return the residual stream [B, T, D] after all operators, before the final norm, at every position.
+
+        Takes and raises what `forward` does.
+        """
         _require_tokens(tokens_BT)
         if document_ids_BT is not None and document_ids_BT.shape != tokens_BT.shape:
             raise SpecError(
@@ -171,7 +178,7 @@ class HybridLM(nn.Module):
         context = self._context(start=0, documents=documents)
         for index, layer in enumerate(self.layers):
             x_BTD = self._run_operator(layer, x_BTD, context.at(index))
-        return self.logits(x_BTD[:, num_meta:])
+        return x_BTD[:, num_meta:]
 
     def new_state(
         self, *, batch_size: int, max_tokens: int, device: torch.device | str, dtype: torch.dtype

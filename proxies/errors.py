@@ -15,3 +15,17 @@ class SettingsError(NasError, ValueError):
     """A training setting breaks a rule."""
 
     exit_code: ClassVar[int] = 3
+
+
+class LostProcessError(NasError, RuntimeError):
+    """One of several processes that trained a model together ended without a result: killed, or crashed."""
+
+
+class PeerLostError(NasError, RuntimeError):
+    """A process could not exchange numbers with the others; why is theirs to say."""
+
+
+class FidelityError(NasError, ValueError):
+    """Scores cannot be compared with what they stand for."""
+
+    exit_code: ClassVar[int] = 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from torch.distributed import DistBackendError
 
 _RESET_PEAK: Final = "5"
 """What /proc/self/clear_refs takes to lower the resident high-water mark to the current size."""
@@ -56,6 +57,9 @@ def free_bytes(device: torch.device) -> int | None:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error means that there was too little memory; the CPU allocator has no class of its own for that."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, DistBackendError) and "out of memory" in str(error):
+        # NCCL allocates its own buffers.
         return True
     return "DefaultCPUAllocator" in str(error) and "memory" in str(error)
 

@@ -1,8 +1,11 @@
 """Where training runs and in which arithmetic: devices by name, bfloat16 autocast where it is native."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from proxies.settings import TrainingDtype
+from proxies.settings import TrainingDtype, TrainingSettings
 from search_spaces.errors import UnavailableError
 
 
@@ -23,6 +26,24 @@ def resolve_device(name: str) -> torch.device:
             f"There is no device {name!r}; torch sees {torch.cuda.device_count()} GPU(s). Use auto or cpu."
         )
     return device
+
+
+def resolve_devices(settings: TrainingSettings) -> tuple[torch.device, ...]:
+    """Return the device of each process that trains: GPUs from the first, or the CPU for all.
+
+    Raises:
+        UnavailableError: as `resolve_device`, or fewer GPUs than processes.
+    """
+    device = resolve_device(settings.device)
+    count = settings.num_processes or 1
+    if count == 1 or device.type != "cuda":
+        return (device,) * count
+    if count > torch.cuda.device_count():
+        raise UnavailableError(
+            f"Each of training.num_processes={count} needs a GPU of its own; torch sees {torch.cuda.device_count()}. "
+            "Lower it, or give a candidate more GPUs (resources.gpus_per_candidate)."
+        )
+    return tuple(torch.device("cuda", index) for index in range(count))
 
 
 def check_dtype(dtype: TrainingDtype, *, device: torch.device) -> None:
@@ -53,3 +74,14 @@ def is_bfloat16(dtype: TrainingDtype, *, device: torch.device) -> bool:
 
 def _has_native_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def num_threads(count: int) -> Iterator[None]:
+    """Let torch use this many CPU threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

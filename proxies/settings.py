@@ -10,9 +10,14 @@ from search_spaces.errors import SpecError, near_miss
 from search_spaces.strict import from_mapping
 
 TrainingDtype = Literal["auto", "float32", "bfloat16"]
+OptimizerName = Literal["adamw", "muon"]
+Schedule = Literal["cosine", "warmup_stable_decay"]
+Sampling = Literal["random", "epochs"]
 
-_COUNTS = ("steps", "batch_size", "sequence_tokens", "validation_sequences", "num_threads")
-_FRACTIONS = ("warmup_fraction", "final_learning_rate_fraction")
+_COUNTS = ("steps", "batch_size", "sequence_tokens", "validation_sequences", "num_threads", "num_micro_batches")
+_OPTIONAL_COUNTS = ("validation_every", "num_processes", "base_width")
+_FRACTIONS = ("warmup_fraction", "final_learning_rate_fraction", "decay_fraction")
+_CHOICES = {"dtype": TrainingDtype, "optimizer": OptimizerName, "schedule": Schedule, "sampling": Sampling}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +25,43 @@ class TrainingSettings:
     """Settings of a training run; the defaults suit byte-level models of width 64 to 128 on a CPU core."""
 
     steps: int = 300
+    """Optimizer steps, or the most of them where `flops` bounds a run."""
+
+    flops: float | None = None
+    """Arithmetic a run may take, forward and backward: larger models then train for fewer steps; none: all train for
+    `steps`."""
+
     batch_size: int = 2
     """Sequences a step. Small batches win at equal wall time when runs are short."""
 
     sequence_tokens: int = 256
+    sampling: Sampling = "random"
+    """Sequences of a batch start anywhere; those of `epochs` do not overlap, and each comes once before any again."""
+
+    num_micro_batches: int = 1
+    """Parts of a batch that are run one after the other, their gradients added up: less memory, the same step."""
+
+    optimizer: OptimizerName = "adamw"
+    """`muon` orthogonalises the updates of matrices, at steps as long as AdamW's; AdamW trains the rest."""
+
     learning_rate: float = 5e-3
     """At the end of the warm-up."""
+
+    base_width: int | None = None
+    """Model width at which `learning_rate` was found; matrices of other widths learn in inverse proportion. None: all
+    learn at `learning_rate`."""
+
+    schedule: Schedule = "cosine"
+    """How the learning rate falls after the warm-up; `warmup_stable_decay` stays at the peak, then falls linearly."""
+
+    decay_fraction: float = 0.2
+    """Share of the steps over which `warmup_stable_decay` falls."""
 
     warmup_fraction: float = 0.05
     """Share of the steps over which the learning rate rises linearly."""
 
     final_learning_rate_fraction: float = 0.1
-    """Where the cosine ends, as a share of `learning_rate`."""
+    """Where the schedule ends, as a share of `learning_rate`."""
 
     weight_decay: float = 0.1
     """Of matrices only: never of embeddings, norms, biases and other vectors."""
@@ -47,7 +77,11 @@ class TrainingSettings:
     """Steps between validations; none means once, at the end."""
 
     num_threads: int = 1
-    """CPU threads of torch."""
+    """CPU threads of torch, in each process."""
+
+    num_processes: int | None = None
+    """Processes that share each batch, on one GPU each or all on the CPU; none means one for each whole GPU that a
+    candidate of a search holds, else one. The batch stays that of all together."""
 
     dtype: TrainingDtype = "auto"
     """Arithmetic of the forward pass (parameters stay float32); auto is bfloat16 on GPUs that have it, else float32."""
@@ -65,9 +99,9 @@ class TrainingSettings:
     """A torch device; auto is the GPU where there is one, else the CPU."""
 
     def __post_init__(self) -> None:
-        for name in (*_COUNTS, "validation_every"):
+        for name in (*_COUNTS, *_OPTIONAL_COUNTS):
             value = getattr(self, name)
-            if name == "validation_every" and value is None:
+            if name in _OPTIONAL_COUNTS and value is None:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise SettingsError(f"training.{name} must be a whole number of at least 1; got {value!r}.")
@@ -90,12 +124,38 @@ class TrainingSettings:
         if len(betas) != 2 or not all(isinstance(beta, float) and 0 <= beta < 1 for beta in betas):
             raise SettingsError(f"training.betas must be two numbers in [0, 1); got {self.betas!r}. Usual: 0.9, 0.95.")
         object.__setattr__(self, "betas", betas)
-        if self.dtype not in get_args(TrainingDtype):
-            raise SettingsError(
-                f"training.dtype is unknown: {self.dtype!r}.{near_miss(str(self.dtype), get_args(TrainingDtype))}"
-            )
+        for name, choice in _CHOICES.items():
+            value, known = getattr(self, name), get_args(choice)
+            if value not in known:
+                raise SettingsError(f"training.{name} is unknown: {value!r}.{near_miss(str(value), known)}")
+        if self.flops is not None:
+            self._check("flops", positive=True)
         if not isinstance(self.device, str) or not self.device:
             raise SettingsError(f"training.device must name a device, as in auto, cpu or cuda:0; got {self.device!r}.")
+        self._check_processes()
+        per_process = self.batch_size // (self.num_processes or 1)
+        if per_process % self.num_micro_batches:
+            raise SettingsError(
+                f"training.num_micro_batches must divide the {per_process} sequences of a batch that a process takes; "
+                f"got {self.num_micro_batches}."
+            )
+
+    def _check_processes(self) -> None:
+        count = self.num_processes
+        if count is None or count == 1:
+            return
+        if self.batch_size % count:
+            smaller = self.batch_size // count * count
+            nearest = f"{smaller}, {smaller + count}" if smaller else f"{count}"
+            raise SettingsError(
+                f"training.batch_size must be a multiple of the {count} processes that share each batch; "
+                f"got {self.batch_size!r}. Nearest: {nearest}. Or set training.num_processes."
+            )
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise SettingsError(
+                f"training.device must be auto, cpu or cuda where {count} processes train together, each on a GPU of "
+                f"its own or all on the CPU; got {self.device!r}."
+            )
 
     def _check(self, name: str, *, positive: bool) -> None:
         value = getattr(self, name)

@@ -5,19 +5,21 @@ is an error, since it would strike every candidate alike.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from operators.model import HybridLM
 from operators.weight_norm import WeightNormalization
+from proxies.budget import within_budget
 from proxies.data import Corpus, check_holds_sequences, training_batch, validation_batch
+from proxies.distributed import evaluate_together
 from proxies.errors import DataError, SettingsError
 from proxies.memory import PeakMemory, is_out_of_memory, release_memory
 from proxies.memory_check import lack_of_memory
-from proxies.placement import check_dtype, resolve_device
+from proxies.placement import check_dtype, num_threads, resolve_devices
+from proxies.ranks import ALONE, Ranks
 from proxies.result import ProxyResult
 from proxies.settings import TrainingSettings
 from proxies.training import Report, TrainingOutcome, train
@@ -50,22 +52,24 @@ def short_training(
 
     The seed decides initial weights and the order of the text. On one machine's CPU the same seed gives the same losses
     bit for bit; on a GPU some kernels add in another order each time. Sets torch's thread count meanwhile.
+    Several processes (`settings.num_processes`) are started anew and have ended when this returns or raises.
 
     Raises:
         DataError: the corpus is too short for the settings, or the vocabulary too small for the corpus.
         SettingsError: a negative seed.
-        UnavailableError: no such device.
+        UnavailableError: no such device, or too few.
+        LostProcessError: one of several processes was killed or crashed.
     """
+    settings = within_budget(settings, architecture)
     _check(architecture, corpus=corpus, settings=settings, seed=seed)
-    device = resolve_device(settings.device)
-    check_dtype(settings.dtype, device=device)
+    devices = resolve_devices(settings)
     started = time.perf_counter()
-    memory = PeakMemory(device)
-    with _num_threads(settings.num_threads):
-        result = _train_or_say_why(
-            architecture, corpus=corpus, settings=settings, seed=seed, device=device, report=report
-        )
-    return replace(result, seconds=time.perf_counter() - started, peak_memory_bytes=memory.read_bytes())
+    evaluate = partial(_evaluate, architecture, corpus=corpus, settings=settings, seed=seed)
+    if len(devices) == 1:
+        result = evaluate(device=devices[0], ranks=ALONE, report=report)
+    else:
+        result = evaluate_together(evaluate, devices=devices, report=report)
+    return replace(result, seconds=time.perf_counter() - started)
 
 
 def _check(architecture: Architecture, *, corpus: Corpus, settings: TrainingSettings, seed: int) -> None:
@@ -79,6 +83,26 @@ def _check(architecture: Architecture, *, corpus: Corpus, settings: TrainingSett
     check_holds_sequences(corpus, sequence_tokens=settings.sequence_tokens)
 
 
+def _evaluate(
+    architecture: Architecture,
+    *,
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+    device: torch.device,
+    ranks: Ranks,
+    report: Report | None,
+) -> ProxyResult:
+    """Train in this process."""
+    check_dtype(settings.dtype, device=device)
+    memory = PeakMemory(device)
+    with num_threads(settings.num_threads):
+        result = _train_or_say_why(
+            architecture, corpus=corpus, settings=settings, seed=seed, device=device, ranks=ranks, report=report
+        )
+    return replace(result, peak_memory_bytes=memory.read_bytes())
+
+
 def _train_or_say_why(
     architecture: Architecture,
     *,
@@ -86,9 +110,12 @@ def _train_or_say_why(
     settings: TrainingSettings,
     seed: int,
     device: torch.device,
+    ranks: Ranks,
     report: Report | None,
 ) -> ProxyResult:
-    lack = lack_of_memory(architecture, settings=settings, device=device)
+    at_once = settings.batch_size // (ranks.count * settings.num_micro_batches)
+    share = replace(settings, batch_size=at_once, num_processes=None, num_micro_batches=1)
+    lack = lack_of_memory(architecture, settings=share, device=device)
     if lack is not None:
         return ProxyResult(status="out_of_memory", message=lack)
     try:
@@ -99,7 +126,7 @@ def _train_or_say_why(
                 model.compile()
         except (SpecError, NotImplementedError) as error:
             return ProxyResult(status="unbuildable", message=str(error))
-        outcome = _train(model, corpus=corpus, settings=settings, seed=seed, report=report)
+        outcome = _train(model, corpus=corpus, settings=settings, seed=seed, ranks=ranks, report=report)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -112,7 +139,7 @@ def _train_or_say_why(
 
 
 def _train(
-    model: HybridLM, *, corpus: Corpus, settings: TrainingSettings, seed: int, report: Report | None
+    model: HybridLM, *, corpus: Corpus, settings: TrainingSettings, seed: int, ranks: Ranks, report: Report | None
 ) -> TrainingOutcome:
     held_out = validation_batch(
         corpus, num_sequences=settings.validation_sequences, sequence_tokens=settings.sequence_tokens
@@ -125,17 +152,21 @@ def _train(
             seed=seed,
             batch_size=settings.batch_size,
             sequence_tokens=settings.sequence_tokens,
+            sampling=settings.sampling,
         ),
         settings,
         constrain=WeightNormalization(model).apply_ if settings.weight_normalization else None,
         validate=lambda: validate(
             model,
             held_out,
-            bytes_per_token=corpus.tokenizer.bytes_per_token,
-            batch_size=settings.batch_size,
+            bytes_per_token=corpus.bytes_per_token,
+            batch_size=settings.batch_size // ranks.count,
             dtype=settings.dtype,
+            ranks=ranks,
         ),
         report=report,
+        ranks=ranks,
+        width=model.architecture.hidden_size,
     )
 
 
@@ -154,13 +185,3 @@ def _result(outcome: TrainingOutcome, *, settings: TrainingSettings) -> ProxyRes
         curve=outcome.curve,
         tokens_seen=tokens_seen,
     )
-
-
-@contextmanager
-def _num_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,7 +1,7 @@
-"""Documents of text from a URI: `stdlib`, or `file:` with a path, a folder or a glob.
+"""Documents of text from a URI: `stdlib`, `file:` with a path, a folder or a glob, or `hf:` with a data set.
 
 The same URI on the same files gives the same documents in the same order. What becomes of them (tokens, splits,
-batches) is in `data.py`; formats of single files are in `file_formats.py`.
+batches) is in `data.py`; formats of single files are in `file_formats.py`, data sets in `hub_datasets.py`.
 """
 
 import hashlib
@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from proxies import hub_datasets
 from proxies.errors import DataError
 from proxies.file_formats import DEFAULT_FIELD, SUFFIXES, Document, read_documents
 from search_spaces.errors import near_miss
 
-SCHEMES: Final = ("stdlib", "file:")
+TOKENS: Final = "tokens:"
+"""Before a folder of shards: a corpus, and no source of text."""
+
+SCHEMES: Final = ("stdlib", "file:", hub_datasets.PREFIX)
 
 _QUERY = re.compile(r"\?(?P<key>[A-Za-z_]+)=(?P<value>[^?]*)$")
 _NOT_LIBRARY: Final = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"})
@@ -37,21 +41,41 @@ def read_source(uri: str) -> Iterator[Document]:
     `stdlib` is the Python standard library's source without its tests, in an order that has nothing to do with the
     modules' names, so that any prefix is a fair sample. `file:PATH` takes one file, every file of a known format under
     a folder, or a glob, in order of path; `?field=NAME` names the text field of jsonl and parquet files (`text` if not
-    given).
+    given). `hf:NAME:SPLIT` is a data set of the Hugging Face hub; see `hub_datasets.py`.
 
     Raises:
         DataError: an unknown scheme, nothing at the path, or a file that cannot be read.
+        UnavailableError: a package that the format needs is missing.
     """
     if uri == "stdlib":
         yield from _stdlib_documents()
         return
+    if uri.startswith(hub_datasets.PREFIX):
+        yield from hub_datasets.read_dataset(uri)
+        return
+    if uri.startswith(TOKENS):
+        raise DataError(f"Text is needed here; {uri} holds tokens. Name the source they were prepared from.")
     if not uri.startswith("file:"):
         hint = f" For a file write 'file:{uri}'." if Path(uri).exists() else ""
         scheme = "".join(uri.partition(":")[:2])
-        raise DataError(f"A text source is 'stdlib' or 'file:PATH'; got {uri!r}.{hint or near_miss(scheme, SCHEMES)}")
+        raise DataError(
+            f"A text source is 'stdlib', 'file:PATH' or 'hf:NAME:SPLIT'; got {uri!r}."
+            f"{hint or near_miss(scheme, (*SCHEMES, TOKENS))}"
+        )
     source = _parse_file_uri(uri)
     for path in _matching_files(source.path):
         yield from read_documents(path, field=source.field)
+
+
+def absolute_uri(uri: str) -> str:
+    """Return the URI under which a source is found from every working directory."""
+    if uri.startswith(hub_datasets.PREFIX):
+        return hub_datasets.absolute_dataset(uri)
+    for scheme in ("file:", TOKENS):
+        path = uri.removeprefix(scheme)
+        if path != uri and path and not path.startswith(("?", "/")):
+            return f"{scheme}{Path(path).expanduser().absolute()}"
+    return uri
 
 
 def _parse_file_uri(uri: str) -> _FileSource:

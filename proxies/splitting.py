@@ -3,6 +3,8 @@
 A document's side depends on its content, not on its name, its place, a seed or the interpreter, and equal documents are
 one document; so no validation text is ever trained on, and a copied or renamed corpus splits alike. Near duplicates are
 not looked for.
+
+Two rules: `split_documents` has every text before it and takes a share of the bytes; `StreamedSplit` has one at a time.
 """
 
 import hashlib
@@ -64,6 +66,69 @@ def split_documents(documents: Iterable[Document], *, validation_fraction: float
         num_duplicates=num_duplicates,
         is_one_document=False,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedText:
+    """A document and the side it is on."""
+
+    text: Text
+    is_validation: bool
+
+
+class StreamedSplit:
+    """Divides documents one at a time: those validate whose digest, read as a number in [0, 1), is below the share.
+
+    Of a single document the end validates, as in `split_documents`. Keeps the digests, about 100 bytes a document, and
+    no text but the first. To be gone through once; the counts are those of what has been gone through.
+    """
+
+    def __init__(self, documents: Iterable[Document], *, validation_fraction: float, max_bytes: int | None) -> None:
+        self._documents = documents
+        self._fraction = validation_fraction
+        self._max_bytes = max_bytes
+        self.num_documents = 0
+        self.num_duplicates = 0
+        self.least = 1.0
+        """The smallest digest; a share above it would have had a document to validate."""
+
+        self.is_one_document = False
+
+    def __iter__(self) -> Iterator[StreamedText]:
+        """Yield each document that was not there before, in the order of the source.
+
+        Raises:
+            DataError: the source cannot be read.
+        """
+        waiting: Text | None = None
+        for text in self._unique():
+            if self.num_documents == 1:
+                waiting = text
+                continue
+            if waiting is not None:
+                yield self._placed(waiting)
+                waiting = None
+            yield self._placed(text)
+        if waiting is not None:
+            self.is_one_document = True
+            train, validation = _cut(waiting.text, validation_fraction=self._fraction)
+            yield from (StreamedText(text=text, is_validation=False) for text in train)
+            yield from (StreamedText(text=text, is_validation=True) for text in validation)
+
+    def _unique(self) -> Iterator[Text]:
+        seen: set[bytes] = set()
+        for text in _measured(self._documents, max_bytes=self._max_bytes):
+            if text.digest in seen:
+                self.num_duplicates += 1
+                continue
+            seen.add(text.digest)
+            self.num_documents += 1
+            yield text
+
+    def _placed(self, text: Text) -> StreamedText:
+        place = int.from_bytes(text.digest[:8], "big") / 2**64
+        self.least = min(self.least, place)
+        return StreamedText(text=text, is_validation=place < self._fraction)
 
 
 def _measured(documents: Iterable[Document], *, max_bytes: int | None) -> Iterator[Text]:

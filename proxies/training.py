@@ -1,6 +1,7 @@
 """The training loop of short runs: AdamW, warm-up and cosine, clipping, autocast, and a watch for divergence.
 
-One process and one device. Knows neither corpora nor architectures: batches come from a function of the step.
+One device, and this process's part where several train together. Knows neither corpora nor architectures: batches come
+from a function of the step.
 """
 
 import math
@@ -13,16 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from proxies.divergence import Divergence, DivergenceWatch
-from proxies.optimizer import adamw, learning_rate
+from proxies.optimizer import Updates, make_updates
 from proxies.placement import autocast
+from proxies.ranks import ALONE, Ranks
 from proxies.result import CurvePoint
+from proxies.schedule import learning_rate
 from proxies.settings import TrainingSettings
 from proxies.validation import Validation
 
-__all__ = ["Report", "TrainingOutcome", "TrainingSettings", "train"]
+__all__ = ["Loss", "Report", "TrainingOutcome", "TrainingSettings", "next_token_loss", "train"]
 
 CHECK_EVERY: Final = 10
 """Steps between looks at the losses: on a GPU each look waits for the device."""
@@ -32,6 +34,16 @@ CURVE_POINTS: Final = 50
 
 Report = Callable[[int, int, float], None]
 """Called with steps done, steps in all, and the mean loss since the last call; what it raises ends the training."""
+
+Loss = Callable[[nn.Module, Tensor], Tensor]
+"""Takes the model and this process's part of a batch, on the model's device; gives the mean loss. Called within
+autocast."""
+
+
+def next_token_loss(model: nn.Module, tokens_BT: Tensor) -> Tensor:
+    """Return the mean nats of predicting each token from those before it."""
+    logits_BTV = model(tokens_BT[:, :-1])
+    return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), tokens_BT[:, 1:].flatten())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +68,19 @@ def train(
     constrain: Callable[[], None] | None = None,
     validate: Callable[[], Validation] | None = None,
     report: Report | None = None,
+    ranks: Ranks = ALONE,
+    loss: Loss = next_token_loss,
+    width: int | None = None,
 ) -> TrainingOutcome:
-    """Train a model in place on next-token prediction, on the device its parameters are on.
+    """Train a model in place, where its parameters are, on next-token prediction unless `loss` says otherwise.
 
-    `batches(step)` gives [batch, sequence + 1] tokens for steps from 0. `constrain` brings the weights back to where
-    they belong, before the first step and after every one. A divergence ends the run and is returned.
+    `batches(step)` gives what `loss` takes, [batch, sequence + 1] tokens, for steps from 0; of several processes, each
+    takes its share of the first axis. `constrain` brings the weights back to where they belong, before the first step
+    and after every one. `width` is the model's, for rates that depend on it. A divergence ends the run and is returned.
+    Processes that began with the same weights keep the same ones, see the same losses and return the same outcome.
     """
     device = next(model.parameters()).device
-    optimizer = adamw(model, settings)
+    updates = make_updates(model, settings, width=width)
     # Losses and norms stay on the device until they are looked at.
     losses_S = torch.zeros(settings.steps, device=device)
     norms_S = torch.zeros(settings.steps, device=device)
@@ -76,9 +93,9 @@ def train(
     if constrain is not None:
         constrain()
     for step in range(settings.steps):
-        tokens_BT = torch.from_numpy(batches(step)).to(device)
+        batch = torch.from_numpy(ranks.share(batches(step))).to(device)
         losses_S[step], norms_S[step] = _update(
-            model, tokens_BT, optimizer, learning_rate(settings, step=step), settings=settings
+            model, batch, updates, learning_rate(settings, step=step), settings=settings, ranks=ranks, mean_loss=loss
         )
         if constrain is not None:
             constrain()
@@ -88,6 +105,8 @@ def train(
         is_drawn = is_validated or done % curve_every == 0
         if not is_drawn and done % CHECK_EVERY:
             continue
+        # The norms are of averaged gradients: every process has the same.
+        ranks.mean_(losses_S[num_checked:done])
         losses, norms = losses_S[num_checked:done].tolist(), norms_S[num_checked:done].tolist()
         num_checked = done
         divergence = watch.observe(losses, norms)
@@ -113,17 +132,24 @@ def train(
 
 
 def _update(
-    model: nn.Module, tokens_BT: Tensor, optimizer: Optimizer, rate: float, *, settings: TrainingSettings
+    model: nn.Module,
+    batch: Tensor,
+    updates: Updates,
+    rate: float,
+    *,
+    settings: TrainingSettings,
+    ranks: Ranks,
+    mean_loss: Loss,
 ) -> tuple[Tensor, Tensor]:
-    """Take one optimizer step; return the loss before it and the norm of its gradient before clipping."""
-    with autocast(settings.dtype, device=tokens_BT.device):
-        logits_BTV = model(tokens_BT[:, :-1])
-    loss = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), tokens_BT[:, 1:].flatten())
-    torch.autograd.backward(loss)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), norm
+    """Take one optimizer step; return this process's loss before it and the norm of its gradient before clipping."""
+    parts = batch.chunk(settings.num_micro_batches)
+    total = torch.zeros((), device=batch.device)
+    for part in parts:
+        with autocast(settings.dtype, device=batch.device):
+            loss = mean_loss(model, part)
+        torch.autograd.backward(loss / len(parts) if len(parts) > 1 else loss)
+        total += loss.detach() / len(parts)
+    ranks.average_gradients(updates.parameters)
+    norm = nn.utils.clip_grad_norm_(updates.parameters, settings.clip_norm, foreach=True)
+    updates.step(rate=rate)
+    return total, norm

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from proxies.placement import autocast
+from proxies.ranks import ALONE, Ranks
 from proxies.settings import TrainingDtype
 
 
@@ -37,20 +38,25 @@ def validate(
     model: nn.Module,
     sequences_NT: NDArray[np.int64],
     *,
-    bytes_per_token: NDArray[np.int64],
+    bytes_per_token: NDArray[np.int64] | NDArray[np.float64],
     batch_size: int,
     dtype: TrainingDtype,
+    ranks: Ranks = ALONE,
 ) -> Validation:
-    """Return the mean losses of predicting each token from those before; leaves the model in training mode."""
+    """Return the mean losses of predicting each token from those before; leaves the model in training mode.
+
+    Of several processes each computes its share of the sequences, `batch_size` at once, and all return the same.
+    """
     device = next(model.parameters()).device
-    tokens_NT = torch.from_numpy(sequences_NT).to(device)
+    tokens_NT = torch.from_numpy(ranks.share(sequences_NT)).to(device)
     sizes_V = torch.from_numpy(bytes_per_token).to(device)
     total_nats = torch.zeros((), dtype=torch.float64, device=device)
     text_nats = torch.zeros_like(total_nats)
-    num_bytes = torch.zeros((), dtype=torch.int64, device=device)
+    num_bytes = torch.zeros_like(total_nats)
     model.eval()
     with torch.no_grad(), autocast(dtype, device=device):
-        for tokens_BT in torch.split(tokens_NT, batch_size):
+        # No batch at all where there are more processes than sequences.
+        for tokens_BT in torch.split(tokens_NT, batch_size) if len(tokens_NT) else ():
             targets = tokens_BT[:, 1:].flatten()
             logits_BTV = model(tokens_BT[:, :-1])
             nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets, reduction="none").double()
@@ -59,8 +65,10 @@ def validate(
             text_nats += nats[sizes > 0].sum()
             num_bytes += sizes.sum()
     model.train()
+    for total in (total_nats, text_nats, num_bytes):
+        ranks.sum_(total)
     num_targets = sequences_NT.shape[0] * (sequences_NT.shape[1] - 1)
     return Validation(
         loss=float(total_nats) / num_targets,
-        bits_per_byte=float(text_nats) / (math.log(2) * int(num_bytes)) if num_bytes else math.nan,
+        bits_per_byte=float(text_nats) / (math.log(2) * float(num_bytes)) if num_bytes else math.nan,
     )

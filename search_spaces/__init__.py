@@ -12,7 +12,14 @@ from search_spaces.pattern import LETTERS, format_pattern, parse_pattern
 from search_spaces.presets import load_preset, preset_names, space_from_dict, space_to_dict
 from search_spaces.ratio_blocks import RatioBlocks
 from search_spaces.references import load_reference, reference_names
-from search_spaces.space import ArchitectureSpace, RepairingSpace, SearchSpace, SuggestingSpace, SuggestingTrial
+from search_spaces.space import (
+    ArchitectureSpace,
+    EnumerableSpace,
+    RepairingSpace,
+    SearchSpace,
+    SuggestingSpace,
+    SuggestingTrial,
+)
 from search_spaces.specs import (
     SPEC_CLASSES,
     AttentionSpec,
@@ -42,6 +49,7 @@ __all__ = [
     "DepthWidthGenome",
     "DepthWidthSpace",
     "Dimensions",
+    "EnumerableSpace",
     "FFNSpec",
     "FlaSpec",
     "FreeBlocks",

@@ -60,6 +60,12 @@ class DepthWidthSpace:
             tie_embeddings=self.tie_embeddings,
         )
 
+    def genomes(self) -> tuple[DepthWidthGenome, ...]:
+        """Return the grid, small models first."""
+        grid = [DepthWidthGenome(depth, width) for depth in self.depths for width in self.hidden_sizes]
+        # Weights of a block grow with the width squared.
+        return tuple(sorted(grid, key=lambda genome: (genome.num_blocks * genome.hidden_size**2, genome.num_blocks)))
+
     def sample(self, *, rng: np.random.Generator) -> DepthWidthGenome:
         """Return a depth and a width, each uniform."""
         return DepthWidthGenome(choose(self.depths, rng), choose(self.hidden_sizes, rng))

@@ -81,6 +81,14 @@ class SuggestingSpace(SearchSpace[G], Protocol[G]):
 
 
 @runtime_checkable
+class EnumerableSpace(SearchSpace[G], Protocol[G]):
+    """A space so small that it lists its genomes."""
+
+    def genomes(self) -> Sequence[G]:
+        """Return every genome once, the cheapest to evaluate about first."""
+
+
+@runtime_checkable
 class ArchitectureSpace(SearchSpace[G], Protocol[G]):
     """A space whose genomes decode to language models."""
 

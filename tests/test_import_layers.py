@@ -22,11 +22,15 @@ ONLY_IN = {
     "ray": {"nas"},
     "optuna": {"nas"},
     "pydantic": {"nas"},
+    "psycopg": {"nas"},
+    "sqlalchemy": {"nas"},
     "typer": {"nas"},
     "rich": {"nas"},
     "plotly": {"dashboards"},
     "dash": {"dashboards"},
     "torch": {"operators", "latency", "proxies"},
+    "tokenizers": {"proxies"},
+    "datasets": {"proxies"},
     "pandas": {"latency", "dashboards", "nas"},
 }
 
@@ -72,14 +76,38 @@ def test_a_library_is_known_only_to_its_rooms(library):
             assert library not in imported(path), f"{path.relative_to(ROOT)} imports {library}"
 
 
-def test_only_the_study_and_its_samplers_know_optuna():
+def test_only_studies_and_their_samplers_know_optuna():
     knowing = {path.relative_to(ROOT).as_posix() for path in files_of("nas") if "optuna" in imported(path)}
-    assert knowing == {"nas/study.py", "nas/evolution/optuna_trials.py"}
+    assert knowing == {
+        "nas/evolution/optuna_trials.py",
+        "nas/storage/postgresql.py",
+        "nas/run_import.py",
+        "nas/storage/of_search.py",
+        "nas/storage/open.py",
+        "nas/storage/patience.py",
+        "nas/study.py",
+        "nas/study_export.py",
+        "nas/storage/whole_lines.py",
+    }
 
 
-def test_only_two_executors_know_ray():
+def test_only_storages_in_postgresql_know_its_driver():
+    knowing = {
+        path.relative_to(ROOT).as_posix() for path in files_of("nas") if {"psycopg", "sqlalchemy"} & imported(path)
+    }
+    assert knowing == {
+        "nas/storage/postgresql.py",
+        "nas/storage/postgresql_reading.py",
+        "nas/storage/open.py",
+        "nas/storage/lock.py",
+        "nas/study_reader.py",
+    }
+
+
+def test_only_the_executors_on_ray_and_the_submission_of_jobs_know_ray():
     knowing = {path.relative_to(ROOT).as_posix() for path in files_of("nas") if "ray" in imported(path)}
-    assert knowing == {"nas/executors/ray_cluster.py", "nas/executors/ray_device.py"}
+    executors = {f"nas/executors/ray_{name}.py" for name in ("capacity", "cluster", "connection", "device")}
+    assert knowing == executors | {"nas/cli/submit_command.py"}
 
 
 def loaded_by(module: str) -> set[str]:
@@ -98,6 +126,11 @@ def test_what_needs_no_torch_does_not_load_it(module):
 )
 def test_a_bare_gpu_machine_can_import_the_rooms_below_the_search(module):
     assert not loaded_by(module) & {"pydantic", "ray", "optuna", "dash", "plotly"}
+
+
+def test_a_reader_of_a_run_loads_nothing_heavy():
+    heavy = {"torch", "ray", "optuna", "pandas", "plotly", "dash", "transformers", "pyarrow"}
+    assert not loaded_by("nas.run") & heavy
 
 
 def test_the_command_line_starts_without_heavy_packages():

@@ -16,13 +16,12 @@ def dashboard(
 
     from dashboards.app import create_app
     from nas.run import Run
-    from nas.run_directory import is_locked
 
     run = Run(directory)
 
     def revision() -> tuple[int, int, bool]:
         found = run.directory.journal.stat()
-        return found.st_mtime_ns, found.st_size, is_locked(run.directory)
+        return found.st_mtime_ns, found.st_size, run.directory.lock.is_held
 
     _check_port(port)
     app = create_app(lambda: Run(directory).results(), revision=revision, title=run.config.name)

@@ -7,16 +7,21 @@ import typer
 from nas.cli import (
     config_command,
     dashboard_command,
+    data,
     doctor_command,
     export_command,
     generate_command,
     latency,
     pareto_command,
+    proxy,
     report_command,
     resume_command,
+    scaling,
     search_command,
     show_command,
     status_command,
+    study_command,
+    submit_command,
 )
 from search_spaces.errors import NasError
 
@@ -28,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("search")(search_command.search)
+app.command("submit")(submit_command.submit)
 app.command("resume")(resume_command.resume)
 app.command("status")(status_command.status)
 app.command("pareto")(pareto_command.pareto)
@@ -37,6 +43,10 @@ app.command("generate")(generate_command.generate)
 app.command("report")(report_command.report)
 app.command("dashboard")(dashboard_command.dashboard)
 app.add_typer(latency.app, name="latency")
+app.add_typer(scaling.app, name="scaling")
+app.add_typer(data.app, name="data")
+app.add_typer(proxy.app, name="proxy")
+app.add_typer(study_command.app, name="study")
 app.add_typer(config_command.app, name="config")
 app.command("doctor")(doctor_command.doctor)
 

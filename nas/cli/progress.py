@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from nas.candidates import Candidate, Record
+from nas.candidates import Candidate, Failed, Record
 from nas.search import SearchObserver
 
 _LINE_EVERY_S: Final = 10.0
@@ -106,6 +106,10 @@ class LineObserver:
     def started(self, candidate: Candidate[Any]) -> None:
         """Say nothing."""
 
+    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
+        """Print that it begins once more, and why."""
+        self.notice(f"trial {candidate.number} begins once more ({failure.kind}): {failure.message.splitlines()[0]}")
+
     def ended(self, record: Record[Any]) -> None:
         """Print now and then how far the search is."""
         self._tally.add(record)
@@ -161,6 +165,10 @@ class BarObserver:
 
     def started(self, candidate: Candidate[Any]) -> None:
         """Show nothing: the bar counts what ended."""
+
+    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
+        """Print that it begins once more, and why."""
+        self.notice(f"trial {candidate.number} begins once more ({failure.kind}): {failure.message.splitlines()[0]}")
 
     def ended(self, record: Record[Any]) -> None:
         """Move the bar of training."""

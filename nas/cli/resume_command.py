@@ -6,7 +6,7 @@ from nas.cli.options import Address, ExecutorName, Overrides, RunDir, with_resou
 def resume(
     directory: RunDir, overrides: Overrides = None, executor: ExecutorName = None, address: Address = None
 ) -> None:
-    """Continue a search; only `budget` and `resources` may change."""
+    """Continue a search; only `budget`, `resources`, `failures` and `study.storage` may change."""
     from nas.cli.searching import continue_search
 
     continue_search(directory, overrides=with_resources(overrides, executor=executor, address=address))

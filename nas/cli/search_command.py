@@ -25,7 +25,7 @@ def search(
     ] = False,
 ) -> None:
     """Search for the frontier of perplexity and latency."""
-    from nas.cli.searching import continue_search, dry_run_words, start_search
+    from nas.cli.searching import continue_search, start_search
     from nas.config import MAY_CHANGE, load_config
     from nas.errors import UsageError
     from nas.run_directory import RunDirectory
@@ -33,7 +33,9 @@ def search(
     given = with_resources(overrides, executor=executor, address=address)
     loaded = load_config(config, overrides=given)
     if dry_run:
-        typer.echo(dry_run_words(loaded))
+        from nas.dry_run import dry_run as expected_cost
+
+        typer.echo(expected_cost(loaded))
         return
     if run_dir is None:
         raise UsageError("A search needs a folder for its results. Add --run-dir DIR.")

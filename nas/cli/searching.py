@@ -1,5 +1,6 @@
 """What `nas search` and `nas resume` do around a search: progress, interrupts, and at the end frontier and report."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -12,57 +13,43 @@ from nas.errors import SearchFailedError
 from nas.interrupt import Interrupts
 from nas.run import Run
 from nas.run_directory import RunDirectory
-from nas.search import resume, start
+from nas.search import SearchObserver, Uninterrupted, resume, start
 
 INTERRUPTED_EXIT_CODE: Final = 75
 
 
 def start_search(config: SearchConfig, path: Path) -> None:
     """Start a search and show its end."""
-    interrupts = Interrupts()
-    try:
-        with interrupts.handled(), make_observer() as observer:
-            run = start(config, path, observer=observer, uninterrupted=interrupts.deferred)
-    except KeyboardInterrupt:
-        _say_interrupted(path)
-    _show_end(run)
+    _search_to_its_end(
+        path, lambda observer, uninterrupted: start(config, path, observer=observer, uninterrupted=uninterrupted)
+    )
 
 
 def continue_search(path: Path, *, overrides: tuple[str, ...], expected: SearchConfig | None = None) -> None:
     """Continue a search and show its end; where a configuration is expected, only if the run has that one."""
+    _search_to_its_end(
+        path,
+        lambda observer, uninterrupted: resume(
+            path, overrides=overrides, expected=expected, observer=observer, uninterrupted=uninterrupted
+        ),
+    )
+
+
+def _search_to_its_end(path: Path, search: Callable[[SearchObserver, Uninterrupted], Run]) -> None:
     interrupts = Interrupts()
     try:
-        with interrupts.handled(), make_observer() as observer:
-            run = resume(
-                path, overrides=overrides, expected=expected, observer=observer, uninterrupted=interrupts.deferred
-            )
+        with interrupts.handled():
+            with make_observer() as observer:
+                run = search(observer, interrupts.deferred)
+            _show_end(run)
     except KeyboardInterrupt:
         _say_interrupted(path)
-    _show_end(run)
-
-
-def dry_run_words(config: SearchConfig) -> str:
-    """Return what a search would cost, in words."""
-    from latency.plan import missing
-    from nas.search import prepare
-
-    prepared = prepare(config)
-    budget, training = config.budget, config.proxy.training
-    runs = budget.evaluations + budget.repeats
-    absent = missing(prepared.rows, prepared.given_table)
-    resources = config.resources
-    return "\n".join(
-        [
-            f"{config.name}: {budget.evaluations} candidates and {budget.repeats} repeats by {config.strategy.name}",
-            f"training    {training.total_tokens:,} tokens each, {runs * training.total_tokens:,} in all",
-            f"text        {prepared.corpus.train.num_tokens:,} training and "
-            f"{prepared.corpus.validation.num_tokens:,} validation tokens of {config.proxy.corpus}",
-            f"latency     {len(prepared.rows)} rows needed, {len(absent)} to be measured on {config.latency.device} "
-            f"({config.latency.workload.describe()})",
-            f"resources   {resources.cpus_per_candidate:g} CPU and {resources.gpus_per_candidate:g} GPU a candidate, "
-            f"executor {resources.executor}",
-        ]
-    )
+    except (Exception, SystemExit) as error:
+        if not interrupts.were_received:
+            raise
+        # What broke on the way out of an interrupt, a cluster that ended under it for one, is no failed search.
+        typer.echo(f"While stopping: {type(error).__name__}: {error}", err=True)
+        _say_interrupted(path)
 
 
 def _say_interrupted(path: Path) -> NoReturn:

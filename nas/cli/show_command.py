@@ -46,6 +46,9 @@ def _content(record: "Record[Any]", measured_ms: float | None) -> dict[str, Any]
         "objectives": dict(record.objectives),
         "measured_latency_ms": measured_ms,
         "failure": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
+        "attempts": [{"kind": failure.kind, "message": failure.message} for failure in record.attempts],
+        "num_evaluations": record.num_evaluations,
+        "deviation": record.deviation,
         "details": dict(record.details),
         **record.candidate.description,
     }
@@ -69,8 +72,11 @@ def _words(record: "Record[Any]", measured_ms: float | None) -> str:
         f"origin       {origin}",
     ]
     lines += [f"{name:<12} {value:,.6g}" for name, value in record.objectives.items()]
+    if record.deviation is not None:
+        lines.append(f"perplexity is the mean of {record.num_evaluations} seeds, deviation {record.deviation:.3g}")
     if measured_ms is not None:
         lines.append(f"measured_ms  {measured_ms:,.6g}, the whole model")
+    lines += [f"before       {failure.kind}: {failure.message}" for failure in record.attempts]
     if record.failure is not None:
         lines.append(f"failure      {record.failure.kind}: {record.failure.message}")
     parts: dict[str, float] = record.candidate.description["latency_by_operator"]

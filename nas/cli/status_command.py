@@ -37,6 +37,8 @@ def _status(run: "Run") -> dict[str, Any]:
         "running": [candidate.number for candidate in run.study.running()],
         "finished": len(history.finished()),
         "infeasible": sum(record.status == "infeasible" for record in history),
+        "retries": sum(len(record.attempts) for record in history)
+        + sum(len(run.study.attempts(candidate.number)) for candidate in run.study.running()),
         "failures": dict(Counter(record.failure.kind for record in history if record.failure is not None)),
         "frontier": [record.number for record in frontier],
         "best": None if best is None else {"trial": best.number, **best.objectives},
@@ -56,6 +58,8 @@ def _words(content: dict[str, Any]) -> str:
         f"tokens      {content['tokens_seen']:,} trained on",
         f"frontier    {len(content['frontier'])} candidates",
     ]
+    if content["retries"]:
+        lines.append(f"retries     {content['retries']}, of evaluations that were lost or overdue")
     lines += [f"failed      {count} × {kind}" for kind, count in content["failures"].items()]
     if content["best"] is not None:
         best = content["best"]

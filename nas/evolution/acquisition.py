@@ -4,8 +4,8 @@ Numbers only; every objective is minimised. The expensive objectives are normal,
 """
 
 import numpy as np
+import scipy  # its parts are loaded when they are used, which a reader of a run never does
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 
@@ -16,7 +16,7 @@ def expected_improvement(level: Array, mean: Array, deviation: Array) -> Array:
     """Return E[max(0, level − y)] for normal y, elementwise."""
     below = level - mean
     z = below / deviation
-    gain: Array = below * ndtr(z) + deviation * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    gain: Array = below * scipy.special.ndtr(z) + deviation * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
     return gain
 
 

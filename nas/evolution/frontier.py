@@ -1,6 +1,6 @@
 """One search for the whole frontier, steady-state: no cycles, no waiting.
 
-Each tournament draws a budget on the second objective from the parents and takes the best under it. Parents are the
+Each tournament draws a budget on the other objectives from the parents and takes the best within it. Parents are the
 frontier of everything seen and the youngest of the rest. With one objective there is no budget.
 """
 
@@ -57,9 +57,7 @@ class Frontier(Strategy[G], Generic[G]):
             return random_proposal(self.problem, taken, repair=kept_or_fitted, rng=rng)
         ranked, *budgeted = self.problem.objectives
         if budgeted:
-            parent = budget_tournament(
-                parents, size=self.tournament_size, objective=ranked, budgeted=budgeted[0], rng=rng
-            )
+            parent = budget_tournament(parents, size=self.tournament_size, objective=ranked, budgeted=budgeted, rng=rng)
         else:
             parent = tournament(parents, size=self.tournament_size, objective=ranked, rng=rng)
         mates = history.frontier()

@@ -10,8 +10,8 @@ from itertools import product
 from typing import Final
 
 import numpy as np
+import scipy  # its parts are loaded when they are used, which a reader of a run never does
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve, cholesky
 
 Array = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ class GaussianProcess:
         similar = np.exp(-distance / (kernel.reach * self._distance_scale[coded]))
         shared = kernel.linear_share * linear + (1 - kernel.linear_share) * similar
         own = kernel.linear_share * (centred**2).sum(1) / self._linear_scale[coded] + 1 - kernel.linear_share
-        known = (shared * cho_solve((self._factor, True), shared.T).T).sum(1)
+        known = (shared * scipy.linalg.cho_solve((self._factor, True), shared.T).T).sum(1)
         deviation = np.sqrt(np.maximum(own - known, 1e-9) * self._variance)
         return self._mean + self._scale * (shared @ self._weights), self._scale * deviation
 
@@ -91,7 +91,7 @@ class GaussianProcess:
 
     def _leave_one_out(self, z_N: Array) -> float:
         # Rasmussen and Williams 2006, eq. 5.12: no refitting.
-        inverse = cho_solve((self._factor, True), np.eye(len(z_N)))
+        inverse = scipy.linalg.cho_solve((self._factor, True), np.eye(len(z_N)))
         predicted = z_N - self._weights / np.diag(inverse)
         if len(z_N) < 3 or predicted.std() == 0 or z_N.std() == 0:
             return 0.0
@@ -129,10 +129,10 @@ class _Encoding:
 def _likelihood(signal: Array, z_N: Array, *, noise: float) -> tuple[float, Array, Array] | None:
     """Return the log likelihood, its scale chosen best, with the Cholesky factor and the weights; none if singular."""
     try:
-        factor = cholesky(signal + noise * np.eye(len(z_N)), lower=True, check_finite=False)
-    except LinAlgError:
+        factor = scipy.linalg.cholesky(signal + noise * np.eye(len(z_N)), lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
         return None
-    weights = cho_solve((factor, True), z_N, check_finite=False)
+    weights = scipy.linalg.cho_solve((factor, True), z_N, check_finite=False)
     variance = max(float(z_N @ weights) / len(z_N), 1e-12)
     return -0.5 * len(z_N) * float(np.log(variance)) - float(np.log(np.diag(factor)).sum()), factor, weights
 

@@ -27,14 +27,23 @@ _PARENT_SHARE: Final = 10
 class Belief(Generic[G]):
     """What evaluated candidates say about others: a process for each expensive objective, in units that suit it."""
 
-    def __init__(self, problem: Problem[G], known: Sequence[Record[G]]) -> None:
+    def __init__(self, problem: Problem[G], known: Sequence[Record[G]], *, worst: Sequence[Record[G]] = ()) -> None:
+        """Learn from what was evaluated.
+
+        Args:
+            problem: what is searched for.
+            known: candidates with every objective.
+            worst: candidates that failed, in the expensive objectives taken for as bad as the worst that is known.
+        """
         self._problem = problem
-        features_ND = np.array([problem.space.features(record.genome) for record in known], dtype=np.float64)
         values_NM = np.array([[record.objectives[name] for name in problem.objectives] for record in known])
         self._units = [Unit.of(column) for column in values_NM.T]
         self.points = self._in_units(values_NM)
+        features_ND = self._features([record.genome for record in (*known, *worst)])
+        highest_M = self.points.max(0)
         self._processes = [
-            GaussianProcess(features_ND, self.points[:, place]) for place in range(len(problem.expensive))
+            GaussianProcess(features_ND, np.append(self.points[:, place], np.full(len(worst), highest_M[place])))
+            for place in range(len(problem.expensive))
         ]
 
     @property
@@ -44,7 +53,7 @@ class Belief(Generic[G]):
 
     def about(self, genomes: Sequence[G]) -> tuple[Array, Array, Array]:
         """Return means and deviations [P, E] of the expensive objectives and the cheap ones [P, C], in the units."""
-        features_PD = np.array([self._problem.space.features(genome) for genome in genomes], dtype=np.float64)
+        features_PD = self._features(genomes)
         beliefs = [process.predict(features_PD) for process in self._processes]
         names = self._problem.cheap_objectives
         prices = (self._problem.cheap(genome) for genome in genomes)
@@ -52,6 +61,9 @@ class Belief(Generic[G]):
         units = self._units[len(self._problem.expensive) :]
         cheap_PC = np.column_stack([unit(column) for unit, column in zip(units, cheap_PC.T, strict=True)] or [cheap_PC])
         return np.column_stack([b[0] for b in beliefs]), np.column_stack([b[1] for b in beliefs]), cheap_PC
+
+    def _features(self, genomes: Sequence[G]) -> Array:
+        return np.array([self._problem.space.features(genome) for genome in genomes], dtype=np.float64)
 
     def _in_units(self, values_NM: Array) -> Array:
         return np.column_stack([unit(column) for unit, column in zip(self._units, values_NM.T, strict=True)])

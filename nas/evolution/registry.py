@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from nas.errors import ConfigError
 from nas.evolution.aging import Aging
 from nas.evolution.frontier import Frontier
+from nas.evolution.grid import Grid
 from nas.evolution.optuna_samplers import NSGA2, TPE
 from nas.evolution.random_search import RandomSearch
 from nas.evolution.strategy import Problem, Strategy
@@ -19,6 +20,7 @@ G = TypeVar("G", bound=Hashable)
 _CLASSES: Final[Mapping[str, Any]] = {
     "aging": Aging,
     "frontier": Frontier,
+    "grid": Grid,
     "nsga2": NSGA2,
     "random": RandomSearch,
     "surrogate": Surrogate,

@@ -17,14 +17,14 @@ def tournament(pool: Sequence[Record[G]], *, size: int, objective: str, rng: np.
 
 
 def budget_tournament(
-    pool: Sequence[Record[G]], *, size: int, objective: str, budgeted: str, rng: np.random.Generator
+    pool: Sequence[Record[G]], *, size: int, objective: str, budgeted: Sequence[str], rng: np.random.Generator
 ) -> Record[G]:
-    """Return the best of `size` records drawn from those under a budget.
+    """Return the best of `size` records drawn from those within a budget on every objective of `budgeted`.
 
-    The budget on `budgeted` is that of a random member, so that each part of the frontier is worked on as often as
-    candidates lie there. Drawing it from the range of values instead, and the records before the budget, was worse than
+    The budget is what a random member takes, so that each part of the frontier is worked on as often as candidates lie
+    there. Drawing it from the range of values instead, and the records before the budget, was worse than
     random search where few candidates are cheap.
     """
-    budget = pool[int(rng.integers(len(pool)))].objectives[budgeted]
-    within = [record for record in pool if record.objectives[budgeted] <= budget]
+    budget = pool[int(rng.integers(len(pool)))].objectives
+    within = [record for record in pool if all(record.objectives[name] <= budget[name] for name in budgeted)]
     return tournament(within, size=size, objective=objective, rng=rng)

@@ -24,6 +24,9 @@ LEAST_TO_FIT: Final = 8
 MOST_TO_FIT: Final = 300
 """Records a model is fitted to: the frontier and the latest of the rest. Its time grows with their third power."""
 
+MOST_PENALISED: Final = 50
+"""Of the failures that count as the worst candidate seen: the latest of them."""
+
 BATCH_SHARE: Final = 50
 """One model serves a batch of so small a share of the candidates so far."""
 
@@ -115,7 +118,7 @@ class Surrogate(Strategy[G], Generic[G]):
         known = archive(history, size=MOST_TO_FIT)[-MOST_TO_FIT:]
         if len(known) < LEAST_TO_FIT:
             return None
-        belief = Belief(self.problem, known)
+        belief = Belief(self.problem, known, worst=history.penalised()[-MOST_PENALISED:])
         children = imagine(
             self.problem,
             self._parents(history),

@@ -15,8 +15,10 @@ Evaluate = Callable[[G, int], Outcome]
 class Executor(ABC, Generic[G]):
     """Runs evaluations, each once, and hands back what came of them."""
 
-    capacity: int
-    """How many candidates it can hold at once."""
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many candidates it can hold at once; it may change as a cluster grows and shrinks."""
 
     @abstractmethod
     def submit(self, candidate: Candidate[G]) -> None:
@@ -42,9 +44,14 @@ def evaluate_safely(evaluate: Evaluate[G], genome: G, seed: int) -> Outcome:
         outcome = evaluate(genome, seed)
     except MemoryError as error:
         return Failed("host_out_of_memory", str(error) or "The host ran out of memory.")
-    except Exception as error:  # a candidate never ends a run: whatever it raised is its result
+    except (Exception, SystemExit) as error:  # a candidate never ends a run: whatever it raised is its result
         lines = traceback.format_exc().strip().splitlines()
         return Failed("bug", f"{type(error).__name__}: {error}\n" + "\n".join(lines[-6:]))
     if not isinstance(outcome, Evaluated | Failed):
         return Failed("bug", f"The evaluation returned {type(outcome).__name__}, not Evaluated or Failed.")
     return outcome
+
+
+def timed_out(deadline_s: float) -> Failed:
+    """Return the outcome of an evaluation that ran longer than it may."""
+    return Failed("timeout", f"The evaluation ran longer than its deadline of {deadline_s:g} s and was ended.")

@@ -120,7 +120,7 @@ def test_the_headline_states_best_frontier_and_failures(results, text):
     best = results.trials.loc[results.trials["status"] == "finished", "perplexity"].min()
     assert f"<strong>{best:.2f}</strong>" in header
     assert "33 of 48" in header
-    assert "3 failed, 3 over a limit, 2 running" in header
+    assert "3 failed (1 diverged, 1 gpu out of memory, 1 bug), 3 over a limit, 2 running" in header
     assert "NVIDIA H100" in header
 
 

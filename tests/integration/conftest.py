@@ -1,8 +1,14 @@
 """A real search, made small: real text, real training, real latencies of this machine, the real command line."""
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -39,12 +45,74 @@ CONFIG = {
 }
 
 
+RAY_TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "tests-only-" + "0" * 32}
+"""Ray keeps a token under the home directory otherwise, which later commands would have to know."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head started by the command `ray start`, as on a cluster."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    dashboard: str
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def ray_head() -> Iterator[Callable[..., Head]]:
+    """Starts heads, beside whatever other cluster this machine runs, and ends them."""
+    heads = []
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short: sockets lie under it
+
+    def start(*arguments: object, port: int | None = None, dashboard: bool = False, **environment: str) -> Head:
+        port, dashboard_port = port or free_port(), free_port()
+        own_ports = ("ray-client-server-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", port]
+        command += ["--temp-dir", folder, "--dashboard-port", dashboard_port]
+        command += [f"--include-dashboard={dashboard}", "--object-store-memory", 100 * 1024**2]
+        command += [word for name in own_ports for word in (f"--{name}", free_port())]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        process = subprocess.Popen(
+            [*map(str, command), *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | RAY_TOKEN | {"PATH": path} | environment,
+        )
+        heads.append(process)
+        for awaited in (port, dashboard_port) if dashboard else (port,):
+            wait_for_port(awaited)
+        return Head(process, f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}")
+
+    yield start
+    for process in heads:
+        process.terminate()
+        process.wait(timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for_port(port: int, *, timeout_s: float = 60) -> None:
+    give_up = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < give_up, f"nothing answers at port {port}"
+            time.sleep(0.1)
+
+
 class Nas:
     """The command `nas`, as a user runs it."""
 
     def __init__(self, config: Path) -> None:
         self.config = config
-        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "tests-only-" + "0" * 32}
+        self.environment = os.environ | RAY_TOKEN
 
     def popen(self, *arguments: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -86,6 +154,12 @@ def table(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Path:
 def nas(tmp_path_factory: pytest.TempPathFactory, text: Path, table: Path) -> Nas:
     folder = tmp_path_factory.mktemp("config")
     return Nas(write_config(folder / "small.yaml", text=text, table=table))
+
+
+@pytest.fixture(scope="module")
+def nas_without_table(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Nas:
+    """For tests that measure a table of their own."""
+    return Nas(write_config(tmp_path_factory.mktemp("config") / "small.yaml", text=text))
 
 
 def write_config(path: Path, *, text: Path, table: Path | None = None, **changes: object) -> Path:

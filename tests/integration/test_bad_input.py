@@ -85,7 +85,7 @@ def test_a_budget_no_width_fits_names_the_smallest_that_would(nas, tmp_path):
 def test_continuing_with_another_configuration_is_refused(nas, tmp_path):
     command = ["search", nas.config, "--run-dir", tmp_path / "run", "--resume", "--set", "budget.repeats=0"]
     nas(*command, "--set", "budget.evaluations=1")
-    assert "another seed" in refused(nas, *command, "--set", "seed=99", expect=3)
+    assert "seed: 3 -> 99" in refused(nas, *command, "--set", "seed=99", expect=3)
 
 
 def test_a_place_that_cannot_be_written_is_an_error_without_a_traceback(nas, tmp_path):

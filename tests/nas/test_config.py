@@ -129,11 +129,48 @@ def test_a_line_bounds_memory_beside_the_numbers():
     assert read(MINIMAL).memory_bound is None
 
 
-def test_on_resume_only_budget_and_resources_may_change():
+def test_on_resume_what_may_not_change_is_named_with_both_values():
     before = read(MINIMAL)
     check_resumable(before, read(MINIMAL, "budget.evaluations=9", "resources.executor=inprocess"), num_begun=4)
-    with pytest.raises(ConfigError, match="another seed, constraints"):
-        check_resumable(before, read(MINIMAL, "seed=1", "constraints={latency_ms: 3}"), num_begun=4)
+    with pytest.raises(ConfigError) as found:
+        check_resumable(before, read(MINIMAL, "seed=1", "proxy.training.steps=200"), num_begun=4)
+    assert f"proxy.training.steps: {before.proxy.training.steps} -> 200" in str(found.value)
+    assert "seed: 0 -> 1" in str(found.value)
+    assert "only budget, resources, failures, study.storage may change" in str(found.value)
+
+
+def test_on_resume_the_same_study_may_lie_elsewhere_but_be_no_other():
+    before = read(MINIMAL, "study.storage=postgresql://a@one/runs", "study.name=mine")
+    after = read(MINIMAL, "study.storage=postgresql://b:secret@two/runs", "study.name=mine")
+    check_resumable(before, after, num_begun=4)
+    with pytest.raises(ConfigError, match=r"study.name: mine -> yours"):
+        check_resumable(before, read(MINIMAL, "study.storage=postgresql://a@one/runs", "study.name=yours"), num_begun=4)
+
+
+def test_a_study_is_named_like_its_search_and_in_a_journal_always_alike():
+    assert read(MINIMAL).study_name == "search"
+    assert read(MINIMAL, "study.storage=postgresql://a@one/runs").study_name == read(MINIMAL).name
+    assert read(MINIMAL, "study.storage=postgresql://a@one/runs", "study.name=mine").study_name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///study.db", "a file for one machine"),
+        ("mysql://me:secret@host/runs", "mysql://me:\\*\\*\\*@host/runs"),
+        ("postgresql://host", "names a database"),
+        ("study.journal", "lies in PostgreSQL"),
+    ],
+)
+def test_another_storage_is_refused_without_its_password(url, words):
+    with pytest.raises(ConfigError, match=words) as found:
+        read(MINIMAL, f"study.storage={url}")
+    assert "secret" not in str(found.value)
+
+
+def test_a_study_named_without_a_database_is_refused():
+    with pytest.raises(ConfigError, match=r"without study\.storage"):
+        read(MINIMAL, "study.name=mine")
 
 
 def test_on_resume_the_budget_may_not_fall_below_what_was_begun():
@@ -159,3 +196,53 @@ def test_the_schema_describes_every_section():
 
     schema = json.loads(json.dumps(SearchConfig.model_json_schema()))
     assert {"space", "latency", "proxy", "strategy", "budget", "resources"} <= set(schema["properties"])
+
+
+def test_a_candidate_with_several_gpus_is_trained_by_a_process_for_each():
+    gpus = ("resources.gpus_per_candidate=4", "proxy.training.batch_size=8")
+    config = read(MINIMAL, *gpus)
+    assert config.training_settings().num_processes == 4
+    assert config.proxy.training.num_processes is None
+    assert read(MINIMAL, *gpus, "proxy.training.num_processes=2").training_settings().num_processes == 2
+    assert read(MINIMAL, *gpus, "proxy.training.device=cpu").training_settings().num_processes is None
+    assert read(MINIMAL, "resources.gpus_per_candidate=0.5").training_settings().num_processes is None
+
+
+def test_a_batch_that_a_candidates_gpus_cannot_share_is_refused_before_anything_runs():
+    with pytest.raises(ConfigError, match=r"a multiple of the 4 processes .*; got 6\. Nearest: 4, 8\."):
+        read(MINIMAL, "resources.gpus_per_candidate=4", "proxy.training.batch_size=6")
+
+
+MEMORY = "constraints={memory: 4k tokens within 8 GiB in bf16}"
+
+
+def test_objectives_are_perplexity_and_others_that_cost_nothing():
+    assert load_config("quick-cpu").objectives == ("perplexity", "latency_ms")
+    named = ["perplexity", "num_parameters", "memory_gib"]
+    config = load_config("quick-cpu", overrides=[f"objectives=[{', '.join(named)}]", MEMORY])
+    assert config.objectives == tuple(named)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "words"),
+    [
+        ("[latency_ms, perplexity]", "objectives are perplexity, then one or more of"),
+        ("[perplexity]", "got perplexity"),
+        ("[perplexity, latency_ms, latency_ms]", "each once"),
+        ("[perplexity, latency]", r"cannot hold 'latency'. Did you mean 'latency_ms'"),
+        ("[perplexity, memory_gib]", r"needs to know of what: set constraints.memory"),
+    ],
+)
+def test_objectives_that_mean_nothing_are_refused(objectives, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config("quick-cpu", overrides=[f"objectives={objectives}"])
+
+
+def test_failures_are_given_by_kind_and_lost_workers_by_resources():
+    config = load_config("quick-cpu", overrides=["failures={timeout: {retries: 2}}", "resources.max_retries=7"])
+    assert config.failure_policies["timeout"].retries == 2
+    assert config.failure_policies["lost_worker"].retries == 7
+    with pytest.raises(ConfigError, match=r"set that instead of retries"):
+        load_config("quick-cpu", overrides=["failures={lost_worker: {retries: 2}}"])
+    with pytest.raises(ConfigError, match="Unknown kind of failure 'crash'"):
+        load_config("quick-cpu", overrides=["failures={crash: {retries: 2}}"])

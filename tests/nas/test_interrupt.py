@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -21,6 +22,23 @@ def test_an_interrupt_while_writing_waits_until_the_write_is_done():
     with interrupts.handled(), pytest.raises(KeyboardInterrupt):
         write_two()
     assert written == ["whole"]
+
+
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)  # where Python hands the signal over
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_in_a_finaliser_comes_before_the_next_write():
+    interrupts = Interrupts()
+    with interrupts.handled():
+        held = Finalised()
+        del held
+        assert interrupts.were_received
+        with pytest.raises(KeyboardInterrupt), interrupts.deferred():
+            pytest.fail("something was written")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nas
@@ -278,3 +280,81 @@ def test_the_example_in_the_documentation_runs(capsys):
     lengths = [int(re.search(r"'length': (\d+)", line).group(1)) for line in printed]
     assert len(lengths) > 5
     assert lengths == sorted(lengths)
+
+
+def test_an_evaluation_that_never_returns_is_a_timeout_and_the_search_goes_on(toy):
+    def hangs(genome):
+        while genome[0] == 1:
+            time.sleep(0.01)
+        return {"error": float(sum(genome))}
+
+    history = optimize(toy.space, hangs, strategy="random", num_evaluations=12, seed=0, deadline_s=0.2)
+    assert len(history) == 12
+    overdue = {record.number for record in history if record.failure is not None}
+    assert overdue == {record.number for record in history if record.genome[0] == 1}
+    assert {record.failure.kind for record in history if record.failure is not None} == {"timeout"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"deadline_s": 0}, "deadline_s must be a positive number of seconds"),
+        ({"deadline_s": 1.0, "executor": InProcessExecutor}, "An executor has its own deadline"),
+        ({"frontier_repeats": -1}, "frontier_repeats must be zero or a positive integer; got -1"),
+        ({"failures": {"bugs": {}}}, "Unknown kind of failure 'bugs'"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(toy, arguments, words):
+    with pytest.raises(ConfigError, match=words):
+        optimize(toy.space, lambda genome: {"error": 1.0}, num_evaluations=3, seed=0, **arguments)
+
+
+def test_a_function_that_takes_a_seed_is_evaluated_under_new_ones_where_it_matters(toy):
+    seeds = []
+
+    def noisy(genome, *, seed):
+        seeds.append(seed)
+        return {"error": float(np.random.default_rng([seed, *genome]).normal())}
+
+    history = optimize(toy.space, noisy, strategy="random", num_evaluations=10, seed=3, frontier_repeats=2)
+    assert set(seeds) == {3, 4, 5}
+    assert all(record.num_evaluations == 3 for record in history.frontier())
+
+
+@pytest.mark.parametrize("kind", ["lost_worker", "timeout"])
+def test_what_fails_before_the_objectives_have_names_is_tried_again_too(toy, kind):
+    begun = []
+
+    def flaky(genome):
+        begun.append(genome)
+        return Failed(kind, "once") if begun.count(genome) == 1 else {"error": float(sum(genome))}
+
+    failures = {kind: {"retries": 1}} if kind == "timeout" else None
+    history = optimize(toy.space, flaky, strategy="random", num_evaluations=5, seed=0, failures=failures)
+    assert [len(record.attempts) for record in history] == [1] * 5
+    assert {record.status for record in history} == {"finished"}
+    assert len(begun) == 10
+
+
+def stuck(space, **changes):
+    """Return a space like another, but neither mutation nor crossover leaves a genome."""
+
+    class Stuck(type(space)):
+        def mutate(self, genome, *, rng):
+            return genome, "nothing"
+
+        def crossover(self, first, second, *, rng):
+            return first
+
+    return Stuck(**changes)
+
+
+@pytest.mark.parametrize("strategy", EVERY_STRATEGY)
+def test_a_mutation_that_cannot_leave_a_point_makes_no_duplicates_and_no_hang(toy, strategy):
+    history = optimize(stuck(toy.space), error, cheap=cost, strategy=strategy, num_evaluations=30, seed=0)
+    assert len({record.genome for record in history}) == len(history) == 30
+
+
+def test_a_space_of_one_genome_is_evaluated_once(toy):
+    history = optimize(stuck(toy.space, num_values=1), error, cheap=cost, num_evaluations=30, seed=0)
+    assert [record.genome for record in history] == [(0,) * 6]

@@ -14,7 +14,7 @@ from nas.errors import ConfigError
 from nas.evolution.optuna_trials import OptunaTrials, nsga2_sampler
 from nas.evolution.registry import make_strategy, strategy_settings
 from nas.pareto import hypervolume
-from nas.study import journal_storage
+from nas.storage.open import journal_storage
 
 NAMES = ["nsga2", "tpe"]
 each_strategy = pytest.mark.parametrize("name", NAMES)

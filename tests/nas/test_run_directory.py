@@ -4,13 +4,13 @@ import sys
 import pytest
 
 from nas.errors import RunDirectoryError
-from nas.run_directory import RunDirectory, RunLock, is_locked, write_atomically
+from nas.run_directory import RunDirectory, write_atomically
 
 HOLD = """
 import sys
 from pathlib import Path
-from nas.run_directory import RunDirectory, RunLock
-with RunLock(RunDirectory(Path(sys.argv[1]))):
+from nas.run_directory import RunDirectory
+with RunDirectory(Path(sys.argv[1])).lock:
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -50,14 +50,14 @@ def test_a_second_writer_is_told_who_the_first_is_and_a_kill_frees_the_lock(tmp_
     )
     with holder:
         assert holder.stdout.readline() == "held\n"
-        assert is_locked(directory)
-        with pytest.raises(RunDirectoryError, match=f"process {holder.pid} does"), RunLock(directory):
+        assert directory.lock.is_held
+        with pytest.raises(RunDirectoryError, match=f"process {holder.pid} does"), directory.lock:
             pass
         holder.kill()
-    assert not is_locked(directory)
-    with RunLock(directory):
-        assert is_locked(directory)
-    assert not is_locked(directory)
+    assert not directory.lock.is_held
+    with directory.lock:
+        assert directory.lock.is_held
+    assert not directory.lock.is_held
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

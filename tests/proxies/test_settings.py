@@ -23,6 +23,8 @@ def test_settings_survive_json() -> None:
         ("validation_sequences", 0),
         ("validation_every", 0),
         ("num_threads", 0),
+        ("num_processes", 0),
+        ("num_processes", "auto"),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("learning_rate", "5e-3"),
@@ -47,6 +49,24 @@ def test_weight_normalization_and_weight_decay_exclude_each_other() -> None:
     with pytest.raises(SettingsError, match=r"got both, weight_decay 0\.1\. Set training\.weight_decay to 0"):
         TrainingSettings(weight_normalization=True)
     assert TrainingSettings(weight_normalization=True, weight_decay=0.0).weight_normalization
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "nearest"), [(6, r"4, 8"), (2, "4")], ids=["between multiples", "below the first"]
+)
+def test_a_batch_that_processes_cannot_share_is_told_the_nearest(batch_size: int, nearest: str) -> None:
+    with pytest.raises(
+        SettingsError,
+        match=rf"batch_size must be a multiple of the 4 processes .*; got {batch_size}\. Nearest: {nearest}\.",
+    ):
+        TrainingSettings(batch_size=batch_size, num_processes=4)
+    assert TrainingSettings(batch_size=8, num_processes=4).tokens_per_step == 8 * 256
+
+
+def test_several_processes_cannot_share_one_gpu() -> None:
+    with pytest.raises(SettingsError, match=r"device must be auto, cpu or cuda where 2 processes .*; got 'cuda:0'"):
+        TrainingSettings(num_processes=2, device="cuda:0")
+    assert TrainingSettings(num_processes=1, device="cuda:0").device == "cuda:0"
 
 
 def test_an_unknown_field_is_told_the_near_miss() -> None:

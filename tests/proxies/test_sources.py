@@ -39,7 +39,7 @@ def test_a_python_without_library_source_is_told_to_use_files(tmp_path: Path, mo
     [
         ("stdlb", "Did you mean 'stdlib'"),
         ("fil:x.txt", "Did you mean 'file:'"),
-        ("http://x", "'stdlib' or 'file:PATH'"),
+        ("http://x", "'stdlib', 'file:PATH' or 'hf:NAME:SPLIT'"),
         ("file:", "Name the file"),
         ("file:x.jsonl?field=", "Name the file"),
         ("file:x.jsonl?feild=text", "unknown option 'feild'.* Did you mean 'field'"),

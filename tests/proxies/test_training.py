@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from proxies.data import Corpus, training_batch
-from proxies.optimizer import learning_rate
+from proxies.schedule import learning_rate
 from proxies.training import TrainingSettings, train
 from proxies.validation import Validation
 

@@ -9,7 +9,6 @@ def verify(directory: RunDir) -> None:
     """Time the models of the frontier whole on the run's device, those not timed yet, and show both figures."""
     from nas.cli.frontier_table import frontier_table
     from nas.run import Run
-    from nas.run_directory import RunLock
     from nas.verification import device_obstacle
     from nas.verification import verify as verify_frontier
     from search_spaces.errors import UnavailableError
@@ -22,6 +21,6 @@ def verify(directory: RunDir) -> None:
     def report(done: int, total: int, words: str) -> None:
         typer.echo(f"{done}/{total} {words}", err=True)
 
-    with RunLock(run.directory):
+    with run.directory.lock:
         verify_frontier(run.study.history().frontier(), directory=run.directory, config=run.config, report=report)
     typer.echo(frontier_table(run))

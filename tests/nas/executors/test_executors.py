@@ -8,12 +8,14 @@ import pytest
 from nas.candidates import Candidate, Evaluated, Failed, Proposal
 from nas.errors import ResourceError
 from nas.executors.inprocess import InProcessExecutor
-from nas.executors.ray_cluster import CandidateResources, RayExecutor, check_address
+from nas.executors.ray_capacity import CandidateResources
+from nas.executors.ray_cluster import RayExecutor
+from nas.executors.ray_connection import check_address
 from nas.executors.threads import ThreadsExecutor
 
 
 def resources(**changes):
-    return CandidateResources(**{"num_cpus": 1, "num_gpus": 0, "memory_bytes": None, "max_retries": 1, **changes})
+    return CandidateResources(**{"num_cpus": 1, "num_gpus": 0, "memory_bytes": None, **changes})
 
 
 def behave(genome, seed):

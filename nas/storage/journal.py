@@ -6,10 +6,30 @@ holds the run directory's lock may repair.
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import StudyError
+from nas.file_lock import FileLock
+from nas.study_reader import damaged
+
+
+@contextmanager
+def repaired_journal(path: Path, *, notice: Callable[[str], None]) -> Iterator[None]:
+    """Be the one writer of a journal that lies in no run directory, its torn end repaired first.
+
+    Raises:
+        RunDirectoryError: another process writes it.
+        StudyError: it is damaged before its end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.writer"), holds=path):
+        repair = repair_journal(path)
+        if repair is not None:
+            notice(str(repair))
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +61,7 @@ def repair_journal(path: Path) -> Repair | None:
         # A page that never reached the disk: the line has its end, but not its middle.
         torn += len(lines[-2]) + 1
     elif bad:
-        raise StudyError(
-            f"Line {bad[0] + 1} of {path} is not a journal record, and lines after it are. The file was changed by "
-            "something else; restore it from a copy."
-        )
+        raise StudyError(damaged(path, line=bad[0] + 1))
     if not torn:
         return None
     saved = path.with_suffix(".torn")
