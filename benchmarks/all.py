@@ -25,6 +25,7 @@ BENCHMARKS: Final = {
         "search_efficiency",
         "scaling_law",
         "probes",
+        "halving",
         "demo",
     ),
     "cuda": (

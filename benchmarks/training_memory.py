@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional
 
 from benchmarks.document import Claim, DeviceName, Document, Figure, Options, describe_device, main, versions
 from benchmarks.live_bytes import LiveBytes
@@ -24,7 +23,7 @@ from operators.training_memory import training_memory
 from proxies.optimizer import make_updates
 from proxies.placement import autocast
 from proxies.settings import TrainingDtype, TrainingSettings
-from proxies.training import train
+from proxies.training import next_token_loss, train
 from search_spaces.architecture import Architecture
 from search_spaces.dimensions import architecture_from_pattern
 from search_spaces.references import load_reference
@@ -90,12 +89,11 @@ def imagined_peak(
         for _ in range(settings.steps):
             live.start_again()
             with autocast(settings.dtype, device=tokens_BT.device):
-                logits_BTV = model(tokens_BT[:, :-1])
-            loss = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), tokens_BT[:, 1:].flatten())
+                loss = next_token_loss(model, tokens_BT)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(updates.parameters, settings.clip_norm, foreach=True)
             updates.step(rate=settings.learning_rate)
-            del logits_BTV, loss
+            del loss
     return live.peak
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from search_spaces.errors import NasError
 
-Status = Literal["finished", "failed", "infeasible", "running"]
+Status = Literal["finished", "failed", "infeasible", "stopped", "running"]
 Origin = Literal["random", "seed", "mutation", "crossover", "suggested", "repeat"]
 State = Literal["running", "finished", "interrupted"]
 
@@ -39,7 +39,11 @@ class Column:
 
 COLUMNS: Final = (
     Column(name="number", dtype="int64", meaning="Trial number, unique, in the order of proposal."),
-    Column(name="status", dtype="str", meaning="finished, failed, infeasible (breaks a limit) or running."),
+    Column(
+        name="status",
+        dtype="str",
+        meaning="finished, failed, infeasible (breaks a limit), stopped (early, being worse) or running.",
+    ),
     Column(name="origin", dtype="str", meaning="random, seed (given), mutation, crossover, suggested or repeat."),
     Column(name="parent", dtype="Int64", meaning="Number of the parent; null for random, seed and suggested."),
     Column(name="mutation", dtype="str", meaning="What changed against the parent, in words; may be null."),
@@ -75,6 +79,16 @@ COLUMNS: Final = (
         meaning="JSON list of [tokens, training loss, validation loss or null]; may be null.",
     ),
     Column(name="tokens_seen", dtype="Int64", meaning="Training tokens spent on the candidate; may be null."),
+    Column(
+        name="tokens_planned",
+        dtype="Int64",
+        meaning="Training tokens of the whole training; null where none could be stopped early.",
+    ),
+    Column(
+        name="expected",
+        dtype="float64",
+        meaning="What the first objective would likely have become; null unless stopped.",
+    ),
     Column(name="train_seconds", dtype="float64", meaning="Seconds spent on training it; may be null."),
     Column(name="failure_kind", dtype="str", meaning="Kind of failure in one word; null unless failed."),
     Column(name="failure_message", dtype="str", meaning="What went wrong, in words; null unless failed."),
@@ -155,6 +169,50 @@ class Comparison:
     """The verdict in words."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongerTrained:
+    """A candidate that was also trained longer."""
+
+    number: int
+    perplexity: float
+    """In the study."""
+
+    long_perplexity: float
+    low: float
+    """Of several longer trainings the best; where there is one, that one."""
+
+    high: float
+    num_parameters: int
+    is_frontier: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreAgreement:
+    """How one score ranks candidates against longer training."""
+
+    name: str
+    spearman: float
+    low: float
+    high: float
+    is_ranked_by: bool
+    """Whether the study ranks by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """How far the study's perplexities can be trusted, measured on candidates trained longer."""
+
+    times: float
+    """How many times as long."""
+
+    candidates: tuple[LongerTrained, ...]
+    scores: tuple[ScoreAgreement, ...]
+    """In the order to show."""
+
+    findings: tuple[str, ...]
+    """Sentences with the figures found."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Results:
     """Everything a report or a dashboard shows of a study."""
@@ -171,6 +229,8 @@ class Results:
     """Where the figures come from, in the order to show: device, workload, proxy, corpus hash, seed, versions, …"""
 
     comparison: Comparison | None = None
+    fidelity: Fidelity | None = None
+    """None where no candidate was trained longer."""
 
     planned_evaluations: int
     """The budget, repeats not counted."""

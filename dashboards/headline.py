@@ -7,13 +7,13 @@ import pandas as pd
 
 from dashboards.elements import Element, Node, element, slot
 from dashboards.frame import Objective, Results
-from dashboards.selection import candidates, frontier, records, with_status
+from dashboards.selection import candidates, frontier, records, with_status, with_statuses
 from dashboards.text import common_decimals, duration, number, whole
 
 
 def headline(results: Results) -> Element:
     """Return the page header."""
-    done = len(with_status(results, "finished")) + len(with_status(results, "failed"))
+    done = sum(len(with_status(results, status)) for status in ("finished", "failed", "stopped"))
     state = element("span", results.state, class_=f"state state-{results.state}")
     share = min(1.0, done / results.planned_evaluations) if results.planned_evaluations else 1.0
     children: list[Node] = [
@@ -45,6 +45,9 @@ def _facts(results: Results, done: int) -> list[Node]:
     notes = [f"{len(failed)} failed ({', '.join(kinds)})" if len(failed) else "none failed"]
     if infeasible:
         notes.append(f"{infeasible} over a limit")
+    stopped = len(with_status(results, "stopped"))
+    if stopped:
+        notes.append(f"{stopped} stopped early ({_spent_share(results):.0%} of the tokens of full trainings)")
     running = len(with_status(results, "running"))
     if running:
         notes.append(f"{running} running")
@@ -60,6 +63,12 @@ def _facts(results: Results, done: int) -> list[Node]:
         )
         for label, value, note in facts
     ]
+
+
+def _spent_share(results: Results) -> float:
+    rows = with_statuses(results, "finished", "infeasible", "stopped")
+    rows = rows[rows["tokens_planned"].notna()]
+    return float(rows["tokens_seen"].sum() / rows["tokens_planned"].sum())
 
 
 def _best(results: Results, index: int) -> tuple[str, str, str]:

@@ -37,6 +37,8 @@ def describe(row: Mapping[str, Any], *, results: Results) -> str:
         evaluations = whole(row["num_evaluations"])
         spread = number(row["deviation"])
         lines.append(f"{hover_text(results.objectives[0].label)}: mean of {evaluations} seeds, deviation {spread}")
+    if not is_missing(row["expected"]):
+        lines.append(f"Stopped early; {hover_text(results.objectives[0].label)} {number(row['expected'])} expected")
     if not is_missing(row["num_attempts"]) and row["num_attempts"] > 1:
         lines.append(f"Evaluation {whole(row['num_attempts'])} of it; those before were lost or overdue")
     if not is_missing(row["measured_latency_ms"]):

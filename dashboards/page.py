@@ -14,7 +14,8 @@ from dashboards.breakdown import breakdown_figure
 from dashboards.comparison import comparison_decimals, comparison_figure
 from dashboards.curves import curves_figure
 from dashboards.elements import Element, Graph, Node, element, slot
-from dashboards.frame import Results
+from dashboards.fidelity import fidelity_figure, scores_figure
+from dashboards.frame import Fidelity, Results
 from dashboards.headline import headline
 from dashboards.lineage import lineage_figure
 from dashboards.pareto import pareto_figure
@@ -43,6 +44,7 @@ def page(results: Results) -> Element:
         _comparison(results),
         _lineage(results),
         _curves(results),
+        *([] if results.fidelity is None else [_fidelity(results.fidelity)]),
         _table(results),
         _provenance(results),
     ]
@@ -56,6 +58,7 @@ def page(results: Results) -> Element:
             ("evolution", "Evolution"),
             ("lineage", "Lineage"),
             ("curves", "Learning curves"),
+            *([] if results.fidelity is None else [("fidelity", "Trust")]),
             ("candidates", "Candidates"),
             ("provenance", "Provenance"),
         )
@@ -161,6 +164,22 @@ def _curves(results: Results) -> Element:
         "Where curves still cross at the end, the ranking is not settled."
     )
     return _section("curves", "Learning curves", words, _graph("curves", results, words))
+
+
+def _fidelity(fidelity: Fidelity) -> Element:
+    words = (
+        f"Candidates trained {fidelity.times:g} times as long: where the order of the marks from left to right is also "
+        "that from below, short training ranks as long training does."
+    )
+    label = f"Rank correlation of each score with perplexity after training {fidelity.times:g} times as long."
+    return _section(
+        "fidelity",
+        "How far short training can be trusted",
+        words,
+        element("ul", *(element("li", finding) for finding in fidelity.findings)),
+        Graph(name="graph-fidelity", figure=fidelity_figure(fidelity), label=words),
+        Graph(name="graph-scores", figure=scores_figure(fidelity), label=label),
+    )
 
 
 def _table(results: Results) -> Element:

@@ -42,6 +42,7 @@ def pareto_figure(results: Results) -> go.Figure:
 
     _add_scored(figure, scored[scored["status"] != "infeasible"], results)
     _add_crosses(figure, scored[scored["status"] == "infeasible"], results, axis="y", name="over a limit")
+    _add_stopped(figure, placed[(placed["status"] == "stopped") & placed["expected"].notna()], results)
     _add_frontier(figure, results)
     _add_strip(figure, strip, results)
     _add_missing(figure, results)
@@ -159,6 +160,20 @@ def _spaced_labels(x: list[float], y: list[float], numbers: list[int]) -> list[s
         else:
             labels.append("")
     return labels
+
+
+def _add_stopped(figure: go.Figure, rows: pd.DataFrame, results: Results) -> None:
+    """Draw what was stopped early where it would likely have ended."""
+    if rows.empty:
+        return
+    figure.add_scatter(
+        x=compact(rows[results.objectives[1].column]),
+        y=compact(rows["expected"]),
+        mode="markers",
+        name="stopped early, as expected",
+        marker={"symbol": "triangle-down-open", "size": 7, "color": palette.FAINT, "line": {"width": 1.4}},
+        **full(rows, results=results),
+    )
 
 
 def _add_crosses(figure: go.Figure, rows: pd.DataFrame, results: Results, *, axis: str, name: str) -> None:

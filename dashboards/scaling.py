@@ -3,7 +3,6 @@
 A page of its own, written where a law is fitted; what was fitted and how was decided there.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import plotly.graph_objects as go
 
 from dashboards import palette
 from dashboards.elements import Element, Graph, element
+from dashboards.log_axis import log_axis
 from dashboards.standalone import standalone_html, write_page
 from dashboards.text import count, number
 from dashboards.theme import new_figure
@@ -192,8 +192,8 @@ def latency_figure(picture: ScalingPicture) -> go.Figure:
     latencies = [point.latency_ms for point in picture.points if point.latency_ms is not None]
     latencies += [time for curve in picture.curves for time in curve.latencies_ms]
     figure.update_layout(
-        xaxis={"title": {"text": "Predicted latency, ms"}, **_log_axis(latencies)},
-        yaxis={"title": {"text": "Perplexity"}, **_log_axis([point.measured for point in picture.points])},
+        xaxis={"title": {"text": "Predicted latency, ms"}, **log_axis(latencies)},
+        yaxis={"title": {"text": "Perplexity"}, **log_axis([point.measured for point in picture.points])},
         margin={"l": 72, "r": 24, "t": 72, "b": 56},
     )
     return figure
@@ -232,38 +232,13 @@ def agreement_figure(picture: ScalingPicture) -> go.Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>measured %{x:.4~g}, predicted %{y:.4~g}"
             "<br>error %{customdata[1]:+.1f} %<extra></extra>",
         )
-    axis = _log_axis(values)
+    axis = log_axis(values)
     figure.update_layout(
         xaxis={**axis, "title": {"text": "Measured perplexity"}},
         yaxis={**axis, "title": {"text": "Predicted perplexity"}},
     )
     return figure
 
-
-def _log_axis(values: Sequence[float]) -> dict[str, object]:
-    """Return a logarithmic axis with round labels: Plotly's own are digits without their power of ten."""
-    if not values:
-        return {"type": "log"}
-    low, high = min(values) * 0.9, max(values) * 1.1
-    for mantissas in _MANTISSAS:
-        ticks = [
-            mantissa * 10.0**power
-            for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-            for mantissa in mantissas
-            if low <= mantissa * 10.0**power <= high
-        ]
-        if len(ticks) >= _LEAST_TICKS:
-            break
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-_MANTISSAS: Final = (
-    (1, 2, 5),
-    (1, 1.5, 2, 3, 4, 5, 7),
-    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8, 8.5, 9, 9.5),
-    tuple(tenths / 10 for tenths in range(10, 100)),
-)
-_LEAST_TICKS: Final = 5
 
 _Look = tuple[str, str, str]
 """Colour, symbol and dash of a depth."""

@@ -19,8 +19,13 @@ def candidates(results: Results) -> pd.DataFrame:
 
 def with_status(results: Results, status: str) -> pd.DataFrame:
     """Return the candidates of one status."""
+    return with_statuses(results, status)
+
+
+def with_statuses(results: Results, *statuses: str) -> pd.DataFrame:
+    """Return the candidates of any of these."""
     rows = candidates(results)
-    return rows[rows["status"] == status]
+    return rows[rows["status"].isin(statuses)]
 
 
 def frontier(results: Results) -> pd.DataFrame:
@@ -33,7 +38,7 @@ def frontier(results: Results) -> pd.DataFrame:
 def evaluated(results: Results) -> pd.DataFrame:
     """Return the candidates whose evaluation ended, well or not, in the order they were recorded."""
     rows = candidates(results)
-    rows = rows[rows["status"].isin(["finished", "failed"]) & rows["finish_index"].notna()]
+    rows = rows[rows["status"].isin(["finished", "failed", "stopped"]) & rows["finish_index"].notna()]
     return rows.sort_values("finish_index")
 
 

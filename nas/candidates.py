@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
 from nas.pareto import frontier_indices
+from proxies.rungs import Rungs
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ candidate under another seed: it measures noise, and the mean of all its evaluat
 OF_FRONTIER: Final = "of_frontier"
 """In a repeat's `sampling`: its candidate was not drawn at random, but is or was on the frontier."""
 
-Status = Literal["finished", "failed", "infeasible"]
-"""`infeasible`: evaluated, but above a constraint."""
+Status = Literal["finished", "failed", "infeasible", "stopped"]
+"""`infeasible`: evaluated, but above a constraint. `stopped`: ended early, since others did better by then."""
 
 FailureKind = Literal[
     "gpu_out_of_memory", "host_out_of_memory", "diverged", "timeout", "lost_worker", "unbuildable", "bug"
@@ -77,6 +78,9 @@ class Candidate(Generic[G]):
     description: Mapping[str, Any] = field(default_factory=dict)
     """JSON-ready: what the genome decodes to (for language models the target and the proxy architecture)."""
 
+    rungs: Rungs | None = None
+    """Where its evaluation is looked at early, and may be stopped; none: it goes to its end."""
+
     @property
     def genome(self) -> G:
         """The genome proposed."""
@@ -100,7 +104,15 @@ class Evaluated:
     """JSON-ready extras: learning curve, tokens, seconds, peak memory."""
 
 
-Outcome = Evaluated | Failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """An evaluation that ended early at a rung. Neither objectives nor a failure."""
+
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-ready: what was seen until then; `rung_losses` among it."""
+
+
+Outcome = Evaluated | Stopped | Failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +122,18 @@ class Record(Generic[G]):
     candidate: Candidate[G]
     status: Status
     objectives: Mapping[str, float]
-    """Cheap and expensive objectives merged; only the cheap ones where the evaluation failed. Where a history ranks,
-    means over the candidate's evaluations."""
+    """Cheap and expensive objectives merged; only the cheap ones where the evaluation failed or was stopped.
+    Where a history ranks, means over the candidate's evaluations."""
 
     failure: Failed | None
     is_penalised: bool = False
     """Whether models are to learn from this failure as from the worst candidate seen."""
+
+    expected: float | None = None
+    """What the first objective of a stopped trial would likely have become; none where it is known or unknowable."""
+
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    """Upper bounds on expensive objectives by which its status was judged."""
 
     attempts: tuple[Failed, ...] = ()
     """Failures after which it was evaluated once more, the first one first."""
@@ -173,7 +191,8 @@ class History(Sequence[Record[G]], Generic[G]):
         self._candidate_numbers: list[int] = []
         self._frontier: list[Record[G]] = []
         self._penalised: list[Record[G]] = []
-        self._places: dict[int, int] = {}
+        self._stopped: list[Record[G]] = []
+        self._means: dict[int, Record[G]] = {}
         self._firsts: dict[int, Record[G]] = {}
         self._repeats: defaultdict[int, list[Record[G]]] = defaultdict(list)
         # The frontier of many at once costs less than of one after the other.
@@ -203,9 +222,10 @@ class History(Sequence[Record[G]], Generic[G]):
         insort(self._candidate_numbers, record.number)
         if record.is_penalised:
             self._penalised.append(record)
+        if record.status == "stopped":
+            self._stopped.append(record)
         if record.status != "finished":
             return
-        self._places[record.number] = len(self._finished)
         self._firsts[record.number] = record
         self._finished.append(record)
         insort(self._finished_by_number, record, key=lambda known: known.number)
@@ -217,14 +237,19 @@ class History(Sequence[Record[G]], Generic[G]):
             self._frontier = [*kept, record]
 
     def _give_means(self, number: int) -> bool:
-        """Give a candidate the means over its repeats; return whether it is ranked."""
-        place = self._places.get(number)
-        if place is None:
+        """Give a candidate the means over its repeats; return whether it was ever ranked.
+
+        One whose mean is above a bound is ranked no more, until another repeat says otherwise.
+        """
+        first = self._firsts.get(number)
+        if first is None:
             return False
-        record = _with_means(self._firsts[number], self._repeats[number], objectives=self.objectives)
-        self._finished[place] = record
-        by_number = bisect_left(self._finished_by_number, number, key=lambda known: known.number)
-        self._finished_by_number[by_number] = record
+        record = self._means[number] = _with_means(first, self._repeats[number], objectives=self.objectives)
+        self._finished = [known for known in self._finished if known.number != number]
+        self._finished_by_number = [known for known in self._finished_by_number if known.number != number]
+        if record.status == "finished":
+            insort(self._finished, record, key=lambda known: known.finish_index)
+            insort(self._finished_by_number, record, key=lambda known: known.number)
         return True
 
     def _find_frontier(self) -> None:
@@ -264,9 +289,17 @@ class History(Sequence[Record[G]], Generic[G]):
         end = len(by_number) if before is None else bisect_left(by_number, before, key=lambda record: record.number)
         return by_number[max(0, end - size) : end]
 
+    def ranked(self, record: Record[G]) -> Record[G]:
+        """Return a trial as it is ranked: with the means, where it was evaluated more than once."""
+        return self._means.get(record.number, record)
+
     def penalised(self) -> list[Record[G]]:
         """Return the failed candidates that count as the worst seen."""
         return list(self._penalised)
+
+    def stopped(self) -> list[Record[G]]:
+        """Return the candidates that were stopped early: never parents, and on no frontier."""
+        return list(self._stopped)
 
     def num_repeats(self, number: int) -> int:
         """Return how often a candidate was evaluated again, whatever came of it."""
@@ -293,12 +326,25 @@ class History(Sequence[Record[G]], Generic[G]):
 def _with_means(record: Record[G], repeats: Iterable[Record[G]], *, objectives: Sequence[str]) -> Record[G]:
     evaluated = [record, *(repeat for repeat in repeats if repeat.status != "failed")]
     means = {name: fmean(one.objectives[name] for one in evaluated) for name in objectives}
+    is_above = any(means[name] > bound for name, bound in record.bounds.items())
     return replace(
         record,
+        status="infeasible" if is_above else "finished",
+        details={**record.details, **_mean_details(evaluated)},
         objectives={**record.objectives, **means},
         num_evaluations=len(evaluated),
         deviation=stdev(one.objectives[objectives[0]] for one in evaluated) if len(evaluated) > 1 else None,
     )
+
+
+def _mean_details(evaluated: Sequence[Record[G]]) -> dict[str, float]:
+    """Return the means of what every evaluation measured."""
+    names = [name for name, value in evaluated[0].details.items() if isinstance(value, float)]
+    return {
+        name: fmean(one.details[name] for one in evaluated)
+        for name in names
+        if all(isinstance(one.details.get(name), float) for one in evaluated)
+    }
 
 
 def _is_nowhere_worse(first: Sequence[float], second: Sequence[float]) -> bool:

@@ -19,11 +19,13 @@ from nas.config_changes import changes
 from nas.errors import ConfigError
 from nas.evolution.registry import strategy_settings
 from nas.failure_policy import FailurePolicy, failure_policies
+from nas.halving import Halving
 from nas.memory_bound import MemoryBound
 from nas.storage.url import check_url
 from nas.yaml_lines import key_lines
 from proxies.probes.difficulties import TASK_NAMES, Difficulty, make_suite
 from proxies.probes.suite import ProbeSuite
+from proxies.rungs import Rungs
 from proxies.settings import TrainingSettings
 from proxies.sources import TOKENS, absolute_uri
 from proxies.tokenizers import BYTES, absolute_name
@@ -128,6 +130,27 @@ class ProbesConfig(_Section):
         return make_suite(self.difficulty, tasks=self.tasks)
 
 
+class HalvingConfig(_Section):
+    """Which trainings end early: those that few of the candidates that cost no more do worse than."""
+
+    rungs: tuple[float, ...] = (0.11, 0.33)
+    """Where they are looked at, as shares of the steps."""
+
+    keep: float = Field(default=0.1, gt=0, le=1)
+    """Share of the candidates that cost no more, among the best of which one must be to go on."""
+
+    min_seen: int = Field(default=6, ge=2)
+    """Nothing is stopped at a rung before so many candidates reached it."""
+
+    explore: float = Field(default=0.1, ge=0, le=1)
+    """Share of candidates that are trained to their end whatever their losses: the control group."""
+
+    @model_validator(mode="after")
+    def _checked(self) -> "HalvingConfig":
+        Rungs(shares=self.rungs, limits=(None,) * len(self.rungs))
+        return self
+
+
 class ProxyConfig(_Section):
     """What stands in for final quality: short training on a text."""
 
@@ -142,6 +165,9 @@ class ProxyConfig(_Section):
     """Width of the model that is trained, as a share of the target's; depth and operators are always the target's."""
 
     training: TrainingSettings = TrainingSettings()
+    halving: HalvingConfig | None = None
+    """Trainings that promise little end early; none: all go to their end."""
+
     probes: ProbesConfig | None = None
     """Asked for by the objective recall_error: each candidate is trained on these tasks as well."""
 
@@ -342,6 +368,15 @@ class SearchConfig(_Section):
         policies = failure_policies(self.failures)
         lost = policies["lost_worker"]
         return policies | {"lost_worker": replace(lost, retries=self.resources.max_retries)}
+
+    @property
+    def halving(self) -> Halving | None:
+        """Which trainings end early, if any may."""
+        section = self.proxy.halving
+        if section is None:
+            return None
+        costs = tuple(name for name in self.objectives if name not in EXPENSIVE_OBJECTIVES)
+        return Halving(**section.model_dump(), costs=costs)
 
     @property
     def memory_bound(self) -> MemoryBound | None:

@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from nas.candidates import OF_FRONTIER, Candidate, Failed, FailureKind, History, Proposal, Record
+from nas.candidates import OF_FRONTIER, Candidate, Failed, FailureKind, History, Outcome, Proposal, Record, Stopped
 from nas.errors import SearchFailedError
 from nas.evolution.initialization import ExhaustedError
 from nas.evolution.strategy import Problem, Strategy, num_proposed
 from nas.executors.executor import Executor
 from nas.failure_policy import DEFAULT_POLICIES, FailurePolicies, penalised_kinds
+from nas.halving import Halving, rung_losses_of, seen_in
 from nas.study import Study
 
 G = TypeVar("G", bound=Hashable)
@@ -66,6 +67,7 @@ def run(
     frontier_repeats: int = 0,
     seed: int,
     failures: FailurePolicies = DEFAULT_POLICIES,
+    halving: Halving | None = None,
     describe: Callable[[G], Mapping[str, Any]] = lambda _: {},
     observer: Observer | None = None,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -86,6 +88,7 @@ def run(
             another seed; the mean ranks it.
         seed: of the search; every candidate is first evaluated under the same one.
         failures: what follows each kind of failure.
+        halving: which evaluations end early; none: all go to their end.
         describe: JSON-ready words about a genome, kept with its trial.
         observer: is told of every start and end.
         uninterrupted: context in which an interrupt waits; held while the study is written.
@@ -95,15 +98,33 @@ def run(
     """
     watcher = observer or SilentObserver()
     in_flight: dict[int, Candidate[G]] = {}
+    penalised = penalised_kinds(failures)
 
     def dispatch(candidate: Candidate[G]) -> None:
         in_flight[candidate.number] = candidate
         executor.submit(candidate)
         watcher.started(candidate)
 
+    def settle(number: int, outcome: Outcome) -> Record[G] | None:
+        """Write down what came of a candidate, or begin it once more."""
+        candidate = in_flight.pop(number)
+        if isinstance(outcome, Failed) and len(study.attempts(number)) < failures[outcome.kind].retries:
+            study.retry(number, outcome)
+            watcher.retried(candidate, outcome)
+            dispatch(candidate)
+            return None
+        record = study.finish(
+            number,
+            outcome,
+            constraints=problem.constraints,
+            penalised=penalised,
+            expected=_expected(candidate, outcome, study.history(), halving=halving),
+        )
+        watcher.ended(record)
+        return record
+
     for candidate in study.running():
         dispatch(candidate)
-    penalised = penalised_kinds(failures)
     failed_in_a_row: Counter[FailureKind] = Counter()
     while True:
         while len(in_flight) < executor.capacity:
@@ -118,24 +139,28 @@ def run(
             if proposal is None:
                 break
             with uninterrupted():
-                candidate = _numbered(problem, study, proposal, seed=seed, describe=describe)
+                candidate = _numbered(problem, study, proposal, seed=seed, halving=halving, describe=describe)
                 study.add(candidate)
             dispatch(candidate)
         if not in_flight:
             return
-        for number, outcome in executor.wait(timeout_s=_POLL_S):
-            candidate = in_flight.pop(number)
-            if isinstance(outcome, Failed) and len(study.attempts(number)) < failures[outcome.kind].retries:
-                with uninterrupted():
-                    study.retry(number, outcome)
-                watcher.retried(candidate, outcome)
-                dispatch(candidate)
-                continue
-            with uninterrupted():
-                record = study.finish(number, outcome, constraints=problem.constraints, penalised=penalised)
-            watcher.ended(record)
+        outcomes = executor.wait(timeout_s=_POLL_S)
+        # All that ended together is on record before anything may end the search.
+        with uninterrupted():
+            records = [record for number, outcome in outcomes if (record := settle(number, outcome)) is not None]
+        for record in records:
             _stop_if_repeated(record, failed_in_a_row, failures)
         watcher.tick()
+
+
+def _expected(
+    candidate: Candidate[G], outcome: Outcome, history: History[G], *, halving: Halving | None
+) -> float | None:
+    """Return what the first objective of a stopped evaluation would likely have become."""
+    if not isinstance(outcome, Stopped) or halving is None:
+        return None
+    seen = seen_in(history, objective=history.objectives[0])
+    return halving.expected_perplexity(candidate.cheap, rung_losses_of(outcome.details), seen)
 
 
 def _stop_if_repeated(record: Record[Any], failed_in_a_row: Counter[FailureKind], failures: FailurePolicies) -> None:
@@ -208,15 +233,21 @@ def _numbered(
     proposal: Proposal[G],
     *,
     seed: int,
+    halving: Halving | None,
     describe: Callable[[G], Mapping[str, Any]],
 ) -> Candidate[G]:
     # A repeat differs from its candidate in nothing but the seed.
     repeated = proposal.repeat_of
+    cheap = dict(problem.cheap(proposal.genome))
+    # A repeat measures noise, of which only whole evaluations tell.
+    is_halved = halving is not None and repeated is None
+    seen = seen_in(study.history(), objective=problem.expensive[0]) if is_halved else []
     return Candidate(
         number=study.num_trials,
         proposal=proposal,
         fingerprint=problem.fingerprint(proposal.genome),
         seed=seed if repeated is None else seed + 1 + _repeats_begun(repeated, study.history(), study.running()),
-        cheap=dict(problem.cheap(proposal.genome)),
+        cheap=cheap,
         description=describe(proposal.genome),
+        rungs=halving.rungs_of(cheap, seen, seed=seed, number=study.num_trials) if halving and is_halved else None,
     )

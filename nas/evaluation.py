@@ -7,10 +7,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nas.candidates import Evaluated, Failed, FailureKind, Outcome
+from nas.candidates import Evaluated, Failed, FailureKind, Outcome, Stopped
 from proxies.errors import LostProcessError
 from proxies.placement import resolve_device
 from proxies.probes.suite import ProbeSuite
+from proxies.rungs import Rungs
 from proxies.scale import proxy_scale
 from proxies.short_training import ShortTraining
 from search_spaces import Architecture, ArchitectureSpace
@@ -40,19 +41,22 @@ class ShortTrainingEvaluation:
         is_gpu = resolve_device(self.proxy.settings.device).type == "cuda"
         return "gpu_out_of_memory" if is_gpu else "host_out_of_memory"
 
-    def __call__(self, genome: Hashable, seed: int) -> Outcome:
+    def __call__(self, genome: Hashable, seed: int, rungs: Rungs | None = None) -> Outcome:
         """Train the genome's proxy and return its perplexity, with probes its recall error too, or how it failed."""
         architecture = self.proxy_architecture(genome)
         try:
-            result = self.proxy.evaluate(architecture, seed=seed)
+            result = self.proxy.evaluate(architecture, seed=seed, rungs=rungs)
         except LostProcessError as error:
             return Failed("lost_worker", str(error))
         content = result.to_dict()
-        if result.status != "finished":
+        if result.status != "finished" and result.status != "stopped":
             return Failed(self._kind(result.status), result.message)
         # The curve as plain rows: thousands of trials share one journal.
         content["curve"] = [[point.tokens, point.loss, point.validation_loss] for point in result.curve]
-        details = {key: value for key, value in content.items() if key not in ("status", "message", "perplexity")}
+        left_out = {"status", "message", "perplexity"} | (set() if rungs else {"rung_losses", "tokens_planned"})
+        details = {key: value for key, value in content.items() if key not in left_out}
+        if result.status == "stopped":
+            return Stopped(details=details)
         assert result.perplexity is not None  # a finished result has its scores
         trained = Evaluated(objectives={"perplexity": result.perplexity}, details=details)
         return trained if self.probes is None else self._probed(trained, self.probes, architecture, seed=seed)
@@ -62,6 +66,7 @@ class ShortTrainingEvaluation:
         if result.unfinished is not None:
             name, probe = result.unfinished
             assert probe.status != "finished"
+            assert probe.status != "stopped"
             return Failed(self._kind(probe.status), f"The probe {name}: {probe.message}")
         assert result.recall_error is not None  # every probe has its score
         return Evaluated(

@@ -3,16 +3,16 @@
 Only until then; the search itself goes on in `engine.py`, and nothing begun here is evaluated again.
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from nas.candidates import Candidate, Evaluated, FailureKind, Outcome
+from nas.candidates import Candidate, Evaluated, Failed, Outcome
 from nas.engine import run
 from nas.evolution.strategy import Problem, Strategy
 from nas.executors.executor import Executor
-from nas.failure_policy import DEFAULT_POLICIES, FailurePolicies
+from nas.failure_policy import DEFAULT_POLICIES, FailurePolicies, penalised_kinds
 from nas.study import Study
 
 G = TypeVar("G", bound=Hashable)
@@ -67,18 +67,22 @@ class Opening(Executor[G], Generic[G]):
             )
         return study
 
-    def write(
-        self, study: Study[G], *, constraints: Mapping[str, float], penalised: Collection[FailureKind] = ()
-    ) -> None:
+    def write(self, study: Study[G], *, constraints: Mapping[str, float], failures: FailurePolicies) -> None:
         """Write down what was begun and what came of it."""
+        penalised = penalised_kinds(failures)
         ended = set() if self._unwritten is None else {record.number for record in self._unwritten.history()}
         for number, candidate in self._begun.items():
             study.add(candidate)
             for failure in () if self._unwritten is None else self._unwritten.attempts(number):
                 study.retry(number, failure)
         for number, outcome in self._outcomes.items():
-            # A failure the search has not seen may be one after which it tries again.
-            if number in ended or isinstance(outcome, Evaluated):
+            # One that the search has not seen yet, and after which it tries again, is begun once more.
+            is_retried = (
+                number not in ended
+                and isinstance(outcome, Failed)
+                and len(study.attempts(number)) < failures[outcome.kind].retries
+            )
+            if not is_retried:
                 study.finish(number, outcome, constraints=constraints, penalised=penalised)
 
     def submit(self, candidate: Candidate[G]) -> None:

@@ -5,6 +5,7 @@ Knows no language models, run directories or clusters; for those there is `searc
 
 import inspect
 import logging
+import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from nas.evolution.strategy import Problem, Strategy
 from nas.executors.executor import Evaluate, Executor
 from nas.executors.inprocess import InProcessExecutor
 from nas.executors.threads import ThreadsExecutor
-from nas.failure_policy import failure_policies, penalised_kinds
+from nas.failure_policy import failure_policies
 from nas.opening import UNNAMED, Opening
 from nas.storage.journal import repaired_journal
 from nas.storage.open import open_storage
@@ -39,6 +40,7 @@ def optimize(
     evaluate: Callable[[G], Mapping[str, float] | Failed],
     *,
     cheap: Callable[[G], Mapping[str, float]] | None = None,
+    objectives: Sequence[str] | None = None,
     constraints: Mapping[str, float] | None = None,
     initial: Sequence[G] = (),
     strategy: str | tuple[str, Mapping[str, int]] = "surrogate",
@@ -53,8 +55,7 @@ def optimize(
 ) -> History[G]:
     """Search a space for the genomes whose objectives no other betters, and return all that was evaluated.
 
-    Every objective is minimised. What the expensive ones are is learnt from the first candidate that evaluates. One
-    evaluation at a time, the same arguments give the same candidates.
+    Every objective is minimised. One evaluation at a time, the same arguments give the same candidates.
 
     Args:
         space: which genomes there are.
@@ -62,6 +63,8 @@ def optimize(
             `bug`, an objective that is not finite one of kind `diverged`; the search goes on, but not after five bugs
             in a row. A function that takes `seed` is given it.
         cheap: returns objectives that need no evaluation, by name; always the same names.
+        objectives: names of the expensive objectives; none: what the first candidate that evaluates returns. Until one
+            has, nothing is on record.
         constraints: upper bounds by name. What is above one on a cheap objective is not proposed; what ends above one
             on an expensive objective is `infeasible`, and on no frontier.
         initial: genomes evaluated first, whatever the constraints.
@@ -74,7 +77,8 @@ def optimize(
         executor: runs evaluations. Either what makes one from an evaluation, such as `InProcessExecutor`, or one that
             was made before: it evaluates what it was made with and is not shut down.
         study: a journal file, made where there is none, a `postgresql://` URL, or a study that knows its objectives. A
-            search that was stopped goes on from it. A new one is written from the first candidate on that evaluates.
+            search that was stopped goes on from it; `strategy`, `seed` and `constraints` then decide what is proposed
+            from there on, and the space must still hold what was proposed before.
         deadline_s: seconds one evaluation may take before it ends as `timeout`; none: as long as it likes. An executor
             that is given has its own.
         failures: what follows a kind of failure where it is not the default of `nas/failure_policy.py`, such as
@@ -89,13 +93,17 @@ def optimize(
         StudyError: the study is of other objectives.
     """
     _check(space, initial=initial, num_evaluations=num_evaluations, parallelism=parallelism, executor=executor)
+    _check_search(seed=seed, constraints=constraints, study=study)
     _check_limits(deadline_s=deadline_s, frontier_repeats=frontier_repeats, executor=executor)
     policies = failure_policies(failures or {})
     bounds = dict(constraints or {})
     with _opened(study) as storage:
         record = study if isinstance(study, Study) else None
         recorded = record.objectives if record else recorded_objectives(storage) if storage else None
-        problem = _problem(space, cheap, initial=initial, bounds=bounds, recorded=recorded, seed=seed)
+        price = None if cheap is None else partial(_numbers, cheap)
+        problem = _problem(
+            space, price, expensive=objectives, initial=initial, bounds=bounds, recorded=recorded, seed=seed
+        )
         make = partial(_strategy, strategy)
         make(problem)  # so that a strategy nobody knows is refused before anything starts
         evaluation: _Evaluation[G] = _Evaluation(evaluate)
@@ -103,16 +111,17 @@ def optimize(
         runner = given or _new_executor(evaluation, executor, parallelism=parallelism, deadline_s=deadline_s)
         try:
             opening = None
-            if recorded is None:
+            if problem.expensive == UNNAMED:
                 runner = opening = Opening(runner)
                 unnamed = opening.run(problem, make, num_evaluations=num_evaluations, seed=seed, failures=policies)
                 if opening.expensive is None:
                     return History(list(unnamed.history()), objectives=problem.cheap_objectives, space=space)
                 problem = _named(problem, opening.expensive, bounds)
             record = record or Study(space=space, objectives=problem.objectives, storage=storage)
+            _check_recorded(record, space)
             record.tell_written_results()
             if opening is not None:
-                opening.write(record, constraints=problem.constraints, penalised=penalised_kinds(policies))
+                opening.write(record, constraints=problem.constraints, failures=policies)
             run(
                 problem,
                 make(problem),
@@ -167,6 +176,7 @@ def _problem(
     space: SearchSpace[G],
     cheap: Callable[[G], Mapping[str, float]] | None,
     *,
+    expensive: Sequence[str] | None,
     initial: Sequence[G],
     bounds: Mapping[str, float],
     recorded: Sequence[str] | None,
@@ -184,7 +194,12 @@ def _problem(
         initial=tuple(initial),
     )
     if recorded is None:
-        return problem
+        return problem if expensive is None else _named(problem, tuple(expensive), bounds)
+    if expensive is not None and (*expensive, *names) != tuple(recorded):
+        raise StudyError(
+            f"The study minimises {', '.join(recorded)}; asked for are {', '.join((*expensive, *names))}. "
+            "Use another study."
+        )
     expensive = tuple(name for name in recorded if name not in names)
     missing = [name for name in names if name not in recorded]
     if missing or not expensive:
@@ -209,6 +224,33 @@ def _named(problem: Problem[G], expensive: tuple[str, ...], bounds: Mapping[str,
         if name not in named.objectives:
             raise ConfigError(f"A constraint bounds an objective; got {name!r}.{near_miss(name, named.objectives)}")
     return named
+
+
+def _numbers(cheap: Callable[[G], Mapping[str, float]], genome: G) -> dict[str, float]:
+    """Return cheap objectives as Python's numbers, whatever library they came from."""
+    found = {}
+    for name, value in cheap(genome).items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"A cheap objective is a number; got {name}={value!r} for {genome!r}.") from None
+        if not math.isfinite(found[name]):
+            raise ConfigError(f"A cheap objective is a finite number; got {name}={value!r} for {genome!r}.")
+    return found
+
+
+def _check_recorded(study: Study[G], space: SearchSpace[G]) -> None:
+    """Check that the space still holds what a study has proposed.
+
+    Raises:
+        StudyError: it does not hold one of its genomes.
+    """
+    for candidate in (*(record.candidate for record in study.history()), *study.running()):
+        if not space.contains(candidate.genome):
+            raise StudyError(
+                f"The study was made in another space: its trial {candidate.number}, {candidate.genome!r}, is not in "
+                "this one. Use another study, or the space it was made in."
+            )
 
 
 def _parameters(function: Callable[..., object]) -> Collection[str]:
@@ -240,6 +282,18 @@ def _new_executor(
     if parallelism == 1:
         return InProcessExecutor(evaluation, deadline_s=deadline_s)
     return ThreadsExecutor(evaluation, num_threads=parallelism, deadline_s=deadline_s)
+
+
+def _check_search(*, seed: int, constraints: Mapping[str, float] | None, study: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed must be zero or a positive integer; got {seed!r}.")
+    for name, bound in (constraints or {}).items():
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or math.isnan(bound):
+            raise ConfigError(f"A constraint is an upper bound, a number; got {name}={bound!r}.")
+    if study is not None and not isinstance(study, Study | Path | str):
+        raise ConfigError(f"study must be a file, a postgresql:// URL or a Study; got {study!r}.")
+    if isinstance(study, Path | str) and not is_url(study) and Path(study).is_dir():
+        raise ConfigError(f"study must be a journal file; got the folder {study}. Name a file in it.")
 
 
 def _check_limits(*, deadline_s: float | None, frontier_repeats: int, executor: object) -> None:

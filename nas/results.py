@@ -26,10 +26,8 @@ def results_frame(
     frontier = {record.number for record in history.frontier()}
     hypervolumes = _hypervolumes(history)
     space = history.space
-    ranked = {record.number: record for record in history.finished()}
     rows = [
-        _row(record.candidate, space) | _outcome(ranked.get(record.number, record), frontier, hypervolumes)
-        for record in history
+        _row(record.candidate, space) | _outcome(history.ranked(record), frontier, hypervolumes) for record in history
     ]
     rows += [_row(candidate, space) | {"status": "running", "is_frontier": False} for candidate in running]
     for row in rows:
@@ -81,8 +79,10 @@ def _outcome(record: Record[G], frontier: set[int], hypervolumes: dict[int, floa
         "curve": _json(details.get("curve")),
         "tokens_seen": details.get("tokens_seen"),
         "train_seconds": details.get("seconds"),
+        "tokens_planned": details.get("tokens_planned"),
+        "expected": record.expected,
         "num_attempts": 1 + len(record.attempts),
-        "num_evaluations": None if failure else record.num_evaluations,
+        "num_evaluations": None if failure or record.status == "stopped" else record.num_evaluations,
         "deviation": record.deviation,
         "failure_kind": None if failure is None else failure.kind,
         "failure_message": None if failure is None else failure.message,

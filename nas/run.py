@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.config import CHEAP_OBJECTIVES, SearchConfig, read_config
-from nas.errors import NoStudyError
+from nas.errors import NoStudyError, RunDirectoryError
 from nas.run_directory import RunDirectory
 from nas.study_reader import StudyReader
 
 if TYPE_CHECKING:
-    from dashboards.frame import Results
+    from dashboards.frame import Fidelity, Results
     from latency.table import LatencyTable
 
 _NOT_VALIDATED = "The latency table was not validated against whole models; predicted latencies carry no interval."
@@ -63,6 +63,11 @@ class Run:
         """Return the latency table the run prices with."""
         from latency.table import LatencyTable
 
+        if not self.directory.latency.is_file():
+            raise RunDirectoryError(
+                f"{self.directory.path} has no latency table yet: it was imported, or stopped while measuring. "
+                f"`nas resume {self.directory.path}` measures it."
+            )
         table = LatencyTable.load(self.directory.latency)
         # What was priced with other kernels was so priced.
         table.accepts_outdated = True
@@ -105,11 +110,22 @@ class Run:
             objectives=tuple(KNOWN_OBJECTIVES[name] for name in self._drawn_objectives()),
             provenance=self._provenance(),
             comparison=comparison,
+            fidelity=self._fidelity(),
             planned_evaluations=self.config.budget.evaluations,
             state=self.state,
             limits=self.config.bounds,
             caveats=() if self.table().validation(self.config.latency.workload) else (_NOT_VALIDATED,),
         )
+
+    def _fidelity(self) -> "Fidelity | None":
+        from nas.fidelity.report import FILE_NAME, load_report
+
+        if not (self.directory.path / FILE_NAME).is_file():
+            return None
+        from nas.fidelity.picture import fidelity_picture
+
+        report = load_report(self.directory.path)
+        return None if report is None else fidelity_picture(report)
 
     def _drawn_objectives(self) -> list[str]:
         """Return the objectives, the one on the axis to the right second: a cheap one."""
@@ -123,9 +139,12 @@ class Run:
     def _provenance(self) -> dict[str, str]:
         config, environment = self.config, self.environment()
         training = config.proxy.training
+        from nas.halving_account import account
+
         fingerprint = self.table().fingerprint
         corpus = environment["corpus"]
         packages = environment["packages"]
+        halving = account(self.study.history())
         return {
             "device": fingerprint.describe(),
             "workload": config.latency.workload.describe(),
@@ -135,6 +154,7 @@ class Run:
                 f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "
                 f"learning rate {training.learning_rate:g}"
             ),
+            **({} if halving is None else {"halving": str(halving)}),
             "text": f"{config.proxy.corpus}, {corpus['tokenizer']['name']}, sha256 {corpus['sha256'][:12]}",
             "versions": ", ".join(f"{name} {packages[name]}" for name in ("hybridnas", "torch", "ray", "optuna")),
             "started": environment["date"],

@@ -32,7 +32,7 @@ from nas.evolution.initialization import check_feasible
 from nas.evolution.registry import make_strategy
 from nas.evolution.repair import kept_or_fitted
 from nas.evolution.strategy import Problem, num_proposed
-from nas.executors.executor import Executor
+from nas.executors.executor import Evaluate, Executor
 from nas.executors.inprocess import InProcessExecutor
 from nas.latency_models import random_models
 from nas.latency_source import given_table, needed_rows
@@ -214,7 +214,7 @@ def resume(
             check_resumable(before, config, num_begun=num_begun)
         prepared = prepare(config, own_table=directory.latency)
         if num_begun:
-            _check_same_corpus(directory, prepared.corpus)
+            check_same_corpus(directory, prepared.corpus)
         else:
             _describe(directory, prepared)
         with measuring(config, observer.notice) as remote:
@@ -277,7 +277,7 @@ def _search(
             "latency_by_operator": dict(pricing.predict(target).by_operator),
         }
 
-    executor = _executor(config, evaluation, notice=observer.notice)
+    executor = make_executor(config, evaluation, notice=observer.notice)
     # Only now, so that resources which cannot be had leave the run as it was.
     _write_config(directory, config)
     observer.begins(
@@ -297,6 +297,7 @@ def _search(
             frontier_repeats=config.budget.frontier_repeats,
             seed=config.seed,
             failures=config.failure_policies,
+            halving=config.halving,
             describe=describe,
             observer=_KeepsFiles(directory, observer, uninterrupted=uninterrupted),
             uninterrupted=uninterrupted,
@@ -307,9 +308,12 @@ def _search(
     verify_frontier(study.history().frontier(), directory, config=config, table=table, remote=remote, observer=observer)
 
 
-def _executor(
-    config: SearchConfig, evaluation: ShortTrainingEvaluation, *, notice: Callable[[str], None]
-) -> Executor[Any]:
+def make_executor(config: SearchConfig, evaluation: Evaluate[Any], *, notice: Callable[[str], None]) -> Executor[Any]:
+    """Return the executor a configuration asks for.
+
+    Raises:
+        ResourceError: the cluster cannot be reached, or never hold a candidate.
+    """
     resources = config.resources
     if resources.executor == "inprocess":
         return InProcessExecutor(evaluation, deadline_s=resources.deadline_s)
@@ -367,7 +371,12 @@ def _num_candidates(config: SearchConfig, directory: RunDirectory) -> int:
     return 0 if study is None else num_proposed(study.history(), study.running())
 
 
-def _check_same_corpus(directory: RunDirectory, corpus: Corpus) -> None:
+def check_same_corpus(directory: RunDirectory, corpus: Corpus) -> None:
+    """Check that a corpus is the one a run began with.
+
+    Raises:
+        ConfigError: its text or its tokenizer is another.
+    """
     recorded = json.loads(directory.environment.read_text(encoding="utf-8"))["corpus"]
     if recorded["sha256"] != corpus.sha256:
         raise ConfigError(

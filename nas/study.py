@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.candidates import Candidate, Evaluated, Failed, FailureKind, History, Outcome, Record, Status
+from nas.candidates import Candidate, Evaluated, Failed, FailureKind, History, Outcome, Record, Status, Stopped
 from nas.errors import NoStudyError, StudyError
 from nas.storage.patience import PatientStorage
 from nas.study_format import (
@@ -158,6 +158,7 @@ class Study(Generic[G]):
         *,
         constraints: Mapping[str, float] | None = None,
         penalised: Collection[FailureKind] = (),
+        expected: float | None = None,
     ) -> Record[G]:
         """Write how a running trial ended and return its record.
 
@@ -166,6 +167,7 @@ class Study(Generic[G]):
             outcome: expensive objectives or a failure.
             constraints: upper bounds by objective name; a trial above one is infeasible.
             penalised: kinds of failure that models are to learn from.
+            expected: what the first objective would have become, where the evaluation was stopped.
         """
         candidate = self._running[number]
         objectives = dict(candidate.cheap)
@@ -173,13 +175,18 @@ class Study(Generic[G]):
         if isinstance(outcome, Evaluated):
             objectives |= {name: float(value) for name, value in outcome.objectives.items()}
             failure = _incomplete(objectives, self.objectives)
+        bounds = {name: bound for name, bound in (constraints or {}).items() if name not in candidate.cheap}
         above = [name for name, bound in (constraints or {}).items() if objectives.get(name, 0.0) > bound]
         status: Status = "failed" if failure else "infeasible" if above else "finished"
+        if isinstance(outcome, Stopped):
+            status = "stopped"
         result = {
             "finish_index": len(self._records),
             "status": status,
             "objectives": {name: value for name, value in objectives.items() if math.isfinite(value)},
             "failure": None if failure is None else {"kind": failure.kind, "message": failure.message},
+            **({} if expected is None else {"expected": expected}),
+            **({"bounds": bounds} if bounds else {}),
             "is_penalised": failure is not None and failure.kind in penalised,
             "details": details,
             "finished_at": datetime.now(UTC).isoformat(),
@@ -226,6 +233,9 @@ class Study(Generic[G]):
     def _tell(self, trial_id: int, result: Mapping[str, Any]) -> None:
         if result["status"] == "failed":
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            return
+        if result["status"] == "stopped":
+            self._storage.set_trial_state_values(trial_id, TrialState.PRUNED)
             return
         values = [result["objectives"][name] for name in self.objectives]
         self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)

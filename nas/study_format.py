@@ -12,8 +12,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+import orjson
+
 from nas.candidates import Candidate, Failed, Proposal, Record
 from nas.errors import StudyError
+from proxies.rungs import Rungs
 from search_spaces import SearchSpace
 
 G = TypeVar("G", bound=Hashable)
@@ -31,6 +34,18 @@ COMPLETE: Final = "hybridnas:complete"
 """Attributes of a study."""
 
 _DESCRIPTION: Final = ', "description": '
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what a JSON text says: fast where it is strict, and with Python's NaN and Infinity where it is not.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +114,7 @@ def candidate_text(candidate: Candidate[G], *, space: SearchSpace[G]) -> str:
         "sampling": dict(proposal.sampling),
         "seed": candidate.seed,
         "cheap": dict(candidate.cheap),
+        **({} if candidate.rungs is None else {"rungs": candidate.rungs.to_dict()}),
         # Last, so that it can be left unread.
         "description": dict(candidate.description),
     }
@@ -124,10 +140,10 @@ def read_trial(trial: StoredTrial, *, space: SearchSpace[G]) -> ReadTrial[G]:
         )
     candidate = _candidate(trial, space)
     written = trial.attributes.get(ATTEMPTS)
-    attempts = () if written is None else tuple(Failed(**one) for one in json.loads(written))
+    attempts = () if written is None else tuple(Failed(**one) for one in read_json(written))
     if RESULT not in trial.attributes:
         return ReadTrial(candidate=candidate, attempts=attempts, record=None)
-    result = json.loads(trial.attributes[RESULT])
+    result = read_json(trial.attributes[RESULT])
     started = trial.started_at
     record = Record(
         candidate=candidate,
@@ -135,6 +151,8 @@ def read_trial(trial: StoredTrial, *, space: SearchSpace[G]) -> ReadTrial[G]:
         objectives=result["objectives"],
         failure=None if result["failure"] is None else Failed(**result["failure"]),
         is_penalised=result.get("is_penalised", False),  # studies of version 0.1 have none
+        expected=result.get("expected"),
+        bounds=result.get("bounds", {}),
         attempts=attempts,
         details=result["details"],
         finish_index=result["finish_index"],
@@ -146,7 +164,7 @@ def read_trial(trial: StoredTrial, *, space: SearchSpace[G]) -> ReadTrial[G]:
 
 def read_description(text: str) -> Mapping[str, Any]:
     """Return what the JSON of a candidate says its genome decodes to."""
-    description: Mapping[str, Any] = json.loads(text)["description"]
+    description: Mapping[str, Any] = read_json(text)["description"]
     return description
 
 
@@ -171,6 +189,7 @@ def _candidate(trial: StoredTrial, space: SearchSpace[G]) -> Candidate[G]:
         seed=content["seed"],
         cheap=content["cheap"],
         description=description,
+        rungs=None if content.get("rungs") is None else Rungs.from_dict(content["rungs"]),
     )
 
 
@@ -178,14 +197,14 @@ def _without_description(text: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
     place = text.find(_DESCRIPTION)
     if place > 0 and (content := whole_candidate(text[:place] + "}")) is not None:
         return content, _StoredMapping(partial(read_description, text))
-    content = json.loads(text)
+    content = read_json(text)
     return content, content["description"]
 
 
 def whole_candidate(text: str) -> dict[str, Any] | None:
     """Return a candidate whose description was cut off, or none where the cut was at another place."""
     try:
-        content: dict[str, Any] = json.loads(text)
+        content: dict[str, Any] = read_json(text)
     except ValueError:
         return None
     # What comes just before it.

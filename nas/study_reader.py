@@ -5,7 +5,6 @@ objects nobody looks at, and take many times as long. It reads what is not as th
 """
 
 import gc
-import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +22,7 @@ from nas.study_format import (
     StoredTrial,
     check_study,
     read_description,
+    read_json,
     read_trial,
     whole_candidate,
 )
@@ -151,7 +151,7 @@ def _read_journal(path: Path, *, name: str) -> StoredStudy | _ForOptuna | None:
         if line.startswith(_STATE_LINE):
             continue
         try:
-            entry = _without_description(line) or json.loads(line)
+            entry = _without_description(line) or read_json(line)
             operation = entry["op_code"]
         except (ValueError, TypeError, KeyError):
             if index == len(lines) - 2:
@@ -194,7 +194,7 @@ def _without_description(line: bytes) -> dict[str, Any] | None:
     if line.find(_NEXT_ATTRIBUTE, place) >= 0:
         return None
     try:
-        entry: dict[str, Any] = json.loads(line[:place] + b'}"}}')
+        entry: dict[str, Any] = read_json(line[:place] + b'}"}}')
         head = whole_candidate(entry["user_attrs"].pop(CANDIDATE))
     except (ValueError, KeyError):
         return None
@@ -202,7 +202,7 @@ def _without_description(line: bytes) -> dict[str, Any] | None:
 
 
 def _description(line: bytes) -> Mapping[str, Any]:
-    return read_description(json.loads(line)["user_attrs"][CANDIDATE])
+    return read_description(read_json(line)["user_attrs"][CANDIDATE])
 
 
 def damaged(path: Path, *, line: int) -> str:

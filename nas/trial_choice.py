@@ -40,9 +40,9 @@ def trial_by_number(history: History[Any], number: int) -> Record[Any]:
     Raises:
         UsageError: there is none of this number.
     """
-    for record in (*history.finished(), *history):
+    for record in history:
         if record.number == number:
-            return record
+            return history.ranked(record)
     ended = sorted(record.number for record in history)
     have = f"ended are {ended[0]} to {ended[-1]}" if ended else "none has ended yet"
     raise UsageError(f"No ended trial has the number {number}; {have}.")

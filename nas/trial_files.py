@@ -37,6 +37,8 @@ def _lines(record: Record[Any]) -> list[str]:
             lines.append(f"origin: {origin}")
     lines += [f"{name} {value:.6g}" for name, value in record.objectives.items()]
     lines += [f"{name} {value}" for name, value in record.details.items() if name != "curve"]
+    if record.expected is not None:
+        lines.append(f"stopped early, {record.expected:.6g} expected of the first objective")
     lines += [f"begun once more after: {failure.kind}: {failure.message}" for failure in record.attempts]
     if record.failure is not None:
         lines += [f"failure: {record.failure.kind}", record.failure.message]

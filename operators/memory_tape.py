@@ -51,7 +51,6 @@ class Tape:
 
     _operations: list[_Operation] = field(default_factory=list)
     _given: set[Array] = field(default_factory=set)
-    _held: set[Array] = field(default_factory=set)
 
     def given(self, numel: int, item_bytes: int) -> Array:
         """Return an input whose memory someone else accounts for; its gradient is counted here."""
@@ -72,10 +71,6 @@ class Tape:
     def borrow(self, array: Array) -> None:
         """Note that the memory of another tape's array is accounted for there."""
         self._given.add(array.storage)
-
-    def hold(self, array: Array) -> None:
-        """Note that the caller keeps a tensor until the step is over."""
-        self._held.add(array.storage)
 
     def make(
         self,
@@ -148,7 +143,7 @@ class Tape:
     @property
     def kept_bytes(self) -> int:
         """Bytes that wait for the backward pass."""
-        kept = {array.storage for operation in self._operations for array in operation.kept} | self._held
+        kept = {array.storage for operation in self._operations for array in operation.kept}
         return sum(array.num_bytes for array in kept - self._given)
 
     def forward_peak(self, *, keeps: bool, num_operations: int | None = None) -> int:
@@ -166,8 +161,6 @@ class Tape:
                     if keeps and array in operation.kept
                     else max(index, last.get(array.storage, 0))
                 )
-        for array in self._held:
-            last[array] = len(self._operations)
         live: set[Array] = set()
         peak = 0
         for index, operation in enumerate(self._operations[:num_operations]):
@@ -195,8 +188,6 @@ class Tape:
         for operation in self._operations:
             for storage in {array.storage for array in operation.kept} - self._given:
                 holders[storage] = holders.get(storage, 0) + 1
-        for storage in self._held:
-            holders[storage] = holders.get(storage, 0) + 1
         live = sum(storage.num_bytes for storage in holders)
         gradients: dict[Array, _Gradient] = {}
         output = self._operations[-1].outputs[0]

@@ -143,9 +143,8 @@ class _Step:
         # Autocast keeps its copies of weights until the forward pass is over.
         copies = 0 if self.compute == WIDE else self.compute * sum(gradients) // WEIGHT_BYTES
         loss_tape = self._loss_tape()
-        kept_logits = self.logits * self.compute
         working = [tape.recomputed_peak() for tape in tapes]
-        done = self._head_gradients() + kept_logits
+        done = self._head_gradients()
         behind = []
         for index in range(len(specs) - 1, -1, -1):
             behind.append(shared + sum(checkpoints[: index + 1]) + waiting[index] + working[index] + done)
@@ -170,7 +169,7 @@ class _Step:
         for index, spec in enumerate(self._specs()):
             x = writer.residual(spec, x, index=index)
         kept = tape.kept_bytes
-        operators = tape.backward_peak() + self._head_gradients() + self.logits * self.compute
+        operators = tape.backward_peak() + self._head_gradients()
         forward = tape.forward_peak(keeps=True)
         loss_tape = self._loss_tape()
         loss = loss_tape.backward_peak()
@@ -190,14 +189,13 @@ class _Step:
         gradients = parameters * WEIGHT_BYTES
         weights, moments = parameters * WEIGHT_BYTES, parameters * MOMENT_BYTES
         second = self.matrix * WEIGHT_BYTES if self.architecture.tie_embeddings else 0
-        kept_logits = self.logits * self.compute
         peaks: dict[Moment, int] = {
             "forward": forward,
             "loss": at_loss,
             "backward": backward,
             # A tied embedding's gradient as a head waits for the one as an embedding.
-            "embedding": gradients + second + kept_logits + self.stream * WIDE,
-            "update": gradients + kept_logits,
+            "embedding": gradients + second + self.stream * WIDE,
+            "update": gradients,
         }
         moment = max(peaks, key=lambda name: peaks[name])
         return TrainingMemory(
@@ -219,8 +217,6 @@ class _Step:
             width = self.batch_size * self.num_tokens * self.architecture.hidden_size
             (x,) = tape.split(x, [width])
         logits = writer.linear(x, self.architecture.hidden_size, self.architecture.vocab_size)
-        # The training loop holds them until the step is over.
-        tape.hold(logits)
         wide = tape.cast(logits, WIDE)
         log_probabilities = tape.make([wide], self.logits, WIDE, keep_output=True)
         tape.make([log_probabilities], 1, WIDE)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import rankdata
 
 from proxies.errors import FidelityError
 
@@ -26,6 +26,9 @@ LEAST_EQUAL: Final = 5
 DRAWS: Final = 1000
 COVERED: Final = 0.9
 """Of the bootstrap draws; an interval holds the middle ones."""
+
+_MOST_PAIRS: Final = 20_000_000
+"""Compared at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +78,52 @@ def agreement(score: Sequence[float], truth: Sequence[float], *, top_k: int = 3,
     )
 
 
-def spearman(first: Array, second: Array) -> float:
-    """Return the rank correlation; 0 where either list is constant."""
-    return _defined(spearmanr, first, second)
+def spearman(first_DN: Array, second_DN: Array) -> Array:
+    """Return the rank correlation along the last axis; 0 where either list is constant."""
+    first_ranks, second_ranks = (_centred(rankdata(values, axis=-1)) for values in (first_DN, second_DN))
+    together = np.sum(first_ranks * second_ranks, axis=-1)
+    apart = np.sqrt(np.sum(first_ranks**2, axis=-1) * np.sum(second_ranks**2, axis=-1))
+    return _ratio(together, apart)
 
 
-def kendall(first: Array, second: Array) -> float:
-    """Return how many more pairs are in order than not, as a share; 0 where either list is constant."""
-    return _defined(kendalltau, first, second)
+def kendall(first_DN: Array, second_DN: Array) -> Array:
+    """Return how many more pairs are in order than not, as a share, along the last axis; 0 where a list is constant.
+
+    Ties count as in tau-b.
+    """
+    if first_DN.ndim > 1 and first_DN.size * first_DN.shape[-1] > _MOST_PAIRS:
+        half = len(first_DN) // 2
+        if half:
+            parts = ((first_DN[part], second_DN[part]) for part in (slice(half), slice(half, None)))
+            return np.concatenate([kendall(*part) for part in parts])
+    first_signs, second_signs = (
+        np.sign(values[..., :, None] - values[..., None, :]) for values in (first_DN, second_DN)
+    )
+    together = np.sum(first_signs * second_signs, axis=(-2, -1))
+    apart = np.sqrt(np.sum(first_signs**2, axis=(-2, -1)) * np.sum(second_signs**2, axis=(-2, -1)))
+    return _ratio(together, apart)
 
 
-def _defined(correlation: Callable[..., tuple[float, float]], first: Array, second: Array) -> float:
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(correlation(first, second)[0])
+def _centred(values: Array) -> Array:
+    centred: Array = values - values.mean(axis=-1, keepdims=True)
+    return centred
 
 
-def bootstrap(statistic: Callable[[Array, Array], float], first: Array, second: Array, *, seed: int) -> Estimate:
+def _ratio(together: Array, apart: Array) -> Array:
+    ratio: Array = np.divide(together, apart, out=np.zeros_like(together), where=apart > 0)
+    return ratio
+
+
+def bootstrap(statistic: Callable[[Array, Array], Array], first: Array, second: Array, *, seed: int) -> Estimate:
     """Return a statistic of pairs with the interval of the same over pairs drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    drawn = [statistic(first[rows], second[rows]) for rows in rng.integers(len(first), size=(DRAWS, len(first)))]
-    low, high = np.quantile(drawn, ((1 - COVERED) / 2, (1 + COVERED) / 2))
-    return Estimate(statistic(first, second), float(low), float(high))
+    rows_DN = _draws(len(first), seed=seed)
+    low, high = np.quantile(statistic(first[rows_DN], second[rows_DN]), ((1 - COVERED) / 2, (1 + COVERED) / 2))
+    return Estimate(float(statistic(first, second)), float(low), float(high))
+
+
+def _draws(num: int, *, seed: int) -> NDArray[np.int64]:
+    """Return the places of every bootstrap draw, one draw a row."""
+    return np.random.default_rng(seed).integers(num, size=(DRAWS, num))
 
 
 def probability_of_beating(
@@ -109,10 +136,9 @@ def probability_of_beating(
     """
     score_N, truth_N = _checked(score, truth)
     other_N, _ = _checked(other, truth)
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(score_N), size=(DRAWS, len(score_N)))
-    wins = [spearman(score_N[rows], truth_N[rows]) > spearman(other_N[rows], truth_N[rows]) for rows in draws]
-    return float(np.mean(wins))
+    rows_DN = _draws(len(score_N), seed=seed)
+    truth_DN = truth_N[rows_DN]
+    return float(np.mean(spearman(score_N[rows_DN], truth_DN) > spearman(other_N[rows_DN], truth_DN)))
 
 
 def equally_large(num_parameters: Sequence[float]) -> list[int]:

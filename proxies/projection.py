@@ -93,8 +93,13 @@ def fit_projection(
 def out_of_sample(
     perplexities: Sequence[float], num_parameters: Sequence[float], long_perplexities: Sequence[float]
 ) -> list[float]:
-    """Return each candidate's projection by weights learnt from the others."""
+    """Return each candidate's projection by weights learnt from the others, all at one level.
+
+    A level of its own would lie the lower, the worse the candidate that was left out: such projections would seem to
+    rank worse than the perplexities they are made of. So the level is that of all, which says nothing of their order.
+    """
     places = range(len(perplexities))
+    level = float(np.mean(np.log(long_perplexities)))
     projected = []
     for place in places:
         others = [other for other in places if other != place]
@@ -103,7 +108,11 @@ def out_of_sample(
             [num_parameters[other] for other in others],
             [long_perplexities[other] for other in others],
         )
-        projected.append(projection(perplexities[place], num_parameters[place]))
+        logs = [
+            float(np.log(projection(perplexity, size)))
+            for perplexity, size in zip(perplexities, num_parameters, strict=True)
+        ]
+        projected.append(float(np.exp(level + logs[place] - np.mean(logs))))
     return projected
 
 

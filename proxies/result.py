@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from search_spaces.errors import SpecError, near_miss
 from search_spaces.strict import from_mapping
 
-ProxyStatus = Literal["finished", "diverged", "out_of_memory", "unbuildable"]
+ProxyStatus = Literal["finished", "stopped", "diverged", "out_of_memory", "unbuildable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class ProxyResult:
 
     status: ProxyStatus
     message: str = ""
-    """Why there is no score; empty when finished."""
+    """Why there is no score; empty when finished or stopped."""
 
     perplexity: float | None = None
     """Per token of the validation text."""
@@ -41,6 +41,12 @@ class ProxyResult:
 
     curve: tuple[CurvePoint, ...] = ()
     tokens_seen: int = 0
+    tokens_planned: int | None = None
+    """Of the whole training; none where it did not begin."""
+
+    rung_losses: tuple[float, ...] = ()
+    """Validation losses at the rungs it reached; the last one broke its limit where the status is `stopped`."""
+
     seconds: float = 0.0
     """Wall time, building and validating included."""
 
@@ -67,4 +73,5 @@ class ProxyResult:
         content = dict(mapping)
         points = content.get("curve", ())
         content["curve"] = tuple(from_mapping(CurvePoint, point, where="curve point") for point in points)
+        content["rung_losses"] = tuple(content.get("rung_losses", ()))
         return from_mapping(cls, content, where="proxy result")

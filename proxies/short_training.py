@@ -21,6 +21,7 @@ from proxies.memory_check import lack_of_memory
 from proxies.placement import check_dtype, num_threads, resolve_devices
 from proxies.ranks import ALONE, Ranks
 from proxies.result import ProxyResult
+from proxies.rungs import Rungs
 from proxies.settings import TrainingSettings
 from proxies.training import Report, TrainingOutcome, train
 from proxies.validation import validate
@@ -35,9 +36,13 @@ class ShortTraining:
     corpus: Corpus
     settings: TrainingSettings
 
-    def evaluate(self, architecture: Architecture, *, seed: int, report: Report | None = None) -> ProxyResult:
+    def evaluate(
+        self, architecture: Architecture, *, seed: int, report: Report | None = None, rungs: Rungs | None = None
+    ) -> ProxyResult:
         """Train one architecture; see `short_training`."""
-        return short_training(architecture, corpus=self.corpus, settings=self.settings, seed=seed, report=report)
+        return short_training(
+            architecture, corpus=self.corpus, settings=self.settings, seed=seed, report=report, rungs=rungs
+        )
 
 
 def short_training(
@@ -47,11 +52,13 @@ def short_training(
     settings: TrainingSettings,
     seed: int,
     report: Report | None = None,
+    rungs: Rungs | None = None,
 ) -> ProxyResult:
     """Train an architecture from scratch and validate it; what by far exceeds a GPU's memory is not begun.
 
     The seed decides initial weights and the order of the text. On one machine's CPU the same seed gives the same losses
     bit for bit; on a GPU some kernels add in another order each time. Sets torch's thread count meanwhile.
+    At `rungs` it is validated early, and ends as `stopped` where it does worse than it may.
     Several processes (`settings.num_processes`) are started anew and have ended when this returns or raises.
 
     Raises:
@@ -64,7 +71,7 @@ def short_training(
     _check(architecture, corpus=corpus, settings=settings, seed=seed)
     devices = resolve_devices(settings)
     started = time.perf_counter()
-    evaluate = partial(_evaluate, architecture, corpus=corpus, settings=settings, seed=seed)
+    evaluate = partial(_evaluate, architecture, corpus=corpus, settings=settings, seed=seed, rungs=rungs)
     if len(devices) == 1:
         result = evaluate(device=devices[0], ranks=ALONE, report=report)
     else:
@@ -92,13 +99,21 @@ def _evaluate(
     device: torch.device,
     ranks: Ranks,
     report: Report | None,
+    rungs: Rungs | None,
 ) -> ProxyResult:
     """Train in this process."""
     check_dtype(settings.dtype, device=device)
     memory = PeakMemory(device)
     with num_threads(settings.num_threads):
         result = _train_or_say_why(
-            architecture, corpus=corpus, settings=settings, seed=seed, device=device, ranks=ranks, report=report
+            architecture,
+            corpus=corpus,
+            settings=settings,
+            seed=seed,
+            device=device,
+            ranks=ranks,
+            report=report,
+            rungs=rungs,
         )
     return replace(result, peak_memory_bytes=memory.read_bytes())
 
@@ -112,6 +127,7 @@ def _train_or_say_why(
     device: torch.device,
     ranks: Ranks,
     report: Report | None,
+    rungs: Rungs | None,
 ) -> ProxyResult:
     at_once = settings.batch_size // (ranks.count * settings.num_micro_batches)
     share = replace(settings, batch_size=at_once, num_processes=None, num_micro_batches=1)
@@ -126,7 +142,7 @@ def _train_or_say_why(
                 model.compile()
         except (SpecError, NotImplementedError) as error:
             return ProxyResult(status="unbuildable", message=str(error))
-        outcome = _train(model, corpus=corpus, settings=settings, seed=seed, ranks=ranks, report=report)
+        outcome = _train(model, corpus=corpus, settings=settings, seed=seed, ranks=ranks, report=report, rungs=rungs)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -139,7 +155,14 @@ def _train_or_say_why(
 
 
 def _train(
-    model: HybridLM, *, corpus: Corpus, settings: TrainingSettings, seed: int, ranks: Ranks, report: Report | None
+    model: HybridLM,
+    *,
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+    ranks: Ranks,
+    report: Report | None,
+    rungs: Rungs | None,
 ) -> TrainingOutcome:
     held_out = validation_batch(
         corpus, num_sequences=settings.validation_sequences, sequence_tokens=settings.sequence_tokens
@@ -167,21 +190,29 @@ def _train(
         report=report,
         ranks=ranks,
         width=model.architecture.hidden_size,
+        rungs=rungs,
     )
 
 
 def _result(outcome: TrainingOutcome, *, settings: TrainingSettings) -> ProxyResult:
-    tokens_seen = outcome.steps * settings.tokens_per_step
+    reached = ProxyResult(
+        status="stopped",
+        curve=outcome.curve,
+        tokens_seen=outcome.steps * settings.tokens_per_step,
+        tokens_planned=settings.total_tokens,
+        rung_losses=outcome.rung_losses,
+    )
     if outcome.divergence is not None:
         reason = f"Diverged in step {outcome.divergence.step} of {settings.steps}: {outcome.divergence.reason}."
-        return ProxyResult(status="diverged", message=reason, curve=outcome.curve, tokens_seen=tokens_seen)
+        return replace(reached, status="diverged", message=reason)
+    if outcome.is_stopped:
+        return reached
     validation = outcome.validation
     assert validation is not None, "the last step is always validated"
-    return ProxyResult(
+    return replace(
+        reached,
         status="finished",
         perplexity=validation.perplexity,
         bits_per_byte=validation.bits_per_byte,
         validation_loss=validation.loss,
-        curve=outcome.curve,
-        tokens_seen=tokens_seen,
     )

@@ -20,6 +20,7 @@ from proxies.optimizer import Updates, make_updates
 from proxies.placement import autocast
 from proxies.ranks import ALONE, Ranks
 from proxies.result import CurvePoint
+from proxies.rungs import Rungs
 from proxies.schedule import learning_rate
 from proxies.settings import TrainingSettings
 from proxies.validation import Validation
@@ -59,6 +60,12 @@ class TrainingOutcome:
 
     divergence: Divergence | None
 
+    rung_losses: tuple[float, ...] = ()
+    """Validation losses at the rungs it reached."""
+
+    is_stopped: bool = False
+    """Whether it ended at the last of these, before its time."""
+
 
 def train(
     model: nn.Module,
@@ -71,12 +78,14 @@ def train(
     ranks: Ranks = ALONE,
     loss: Loss = next_token_loss,
     width: int | None = None,
+    rungs: Rungs | None = None,
 ) -> TrainingOutcome:
     """Train a model in place, where its parameters are, on next-token prediction unless `loss` says otherwise.
 
     `batches(step)` gives what `loss` takes, [batch, sequence + 1] tokens, for steps from 0; of several processes, each
     takes its share of the first axis. `constrain` brings the weights back to where they belong, before the first step
     and after every one. `width` is the model's, for rates that depend on it. A divergence ends the run and is returned.
+    At `rungs`, which need `validate`, it is validated too and may end there.
     Processes that began with the same weights keep the same ones, see the same losses and return the same outcome.
     """
     device = next(model.parameters()).device
@@ -88,6 +97,8 @@ def train(
     curve: list[CurvePoint] = []
     validation: Validation | None = None
     num_checked = num_drawn = 0
+    rung_steps = () if rungs is None else rungs.steps(settings.steps)
+    rung_losses: tuple[float, ...] = ()
     curve_every = -(-settings.steps // CURVE_POINTS)
     model.train()
     if constrain is not None:
@@ -101,7 +112,11 @@ def train(
             constrain()
         done = step + 1
         is_last = done == settings.steps
-        is_validated = is_last or (settings.validation_every is not None and done % settings.validation_every == 0)
+        is_validated = (
+            is_last
+            or done in rung_steps
+            or (settings.validation_every is not None and done % settings.validation_every == 0)
+        )
         is_drawn = is_validated or done % curve_every == 0
         if not is_drawn and done % CHECK_EVERY:
             continue
@@ -128,7 +143,21 @@ def train(
                 )
             )
             num_drawn = done
-    return TrainingOutcome(curve=tuple(curve), steps=settings.steps, validation=validation, divergence=None)
+        if rungs is not None and validation is not None and done in rung_steps:
+            rung_losses += (validation.loss,) * rung_steps.count(done)
+            # The validation loss is the same on every process.
+            if rungs.is_enforced and not is_last and rungs.first_unmet(rung_losses) is not None:
+                return TrainingOutcome(
+                    curve=tuple(curve),
+                    steps=done,
+                    validation=validation,
+                    divergence=None,
+                    rung_losses=rung_losses,
+                    is_stopped=True,
+                )
+    return TrainingOutcome(
+        curve=tuple(curve), steps=settings.steps, validation=validation, divergence=None, rung_losses=rung_losses
+    )
 
 
 def _update(

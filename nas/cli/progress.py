@@ -39,6 +39,7 @@ class _Tally:
         self.num_total = 0
         self.num_ended = 0
         self.num_failed = 0
+        self.num_stopped = 0
         self.best: Record[Any] | None = None
         self._num_before = 0
         self._num_parallel = 1
@@ -55,7 +56,9 @@ class _Tally:
     def add(self, record: Record[Any]) -> None:
         self.num_ended += 1
         self.num_failed += record.failure is not None
-        if record.status == "finished" and not record.is_repeat:
+        self.num_stopped += record.status == "stopped"
+        # Trainings of several lengths have no latency, and no best.
+        if record.status == "finished" and not record.is_repeat and "latency_ms" in record.objectives:
             best = None if self.best is None else self.best.objectives["perplexity"]
             if best is None or record.objectives["perplexity"] < best:
                 self.best = record
@@ -68,6 +71,8 @@ class _Tally:
             parts.append(f"best {values['perplexity']:.3f} at {values['latency_ms']:.2f} ms")
         if self.num_failed:
             parts.append(f"{self.num_failed} failed")
+        if self.num_stopped:
+            parts.append(f"{self.num_stopped} stopped early")
         done = self.num_ended - self._num_before
         if done >= self._num_parallel:
             left_s = (time.monotonic() - self._since) / done * (self.num_total - self.num_ended)

@@ -7,6 +7,8 @@ import typer
 from nas.cli.options import Json, RunDir
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nas.candidates import Record
 
 
@@ -29,7 +31,10 @@ def show(
         )
     record = choose_trials(run.study.history(), trial)[0]
     measured_ms = run.measured_ms().get(record.candidate.fingerprint)
-    typer.echo(json.dumps(_content(record, measured_ms), indent=2) if as_json else _words(record, measured_ms))
+    above = {name: bound for name, bound in run.config.bounds.items() if record.objectives.get(name, 0.0) > bound}
+    typer.echo(
+        json.dumps(_content(record, measured_ms), indent=2) if as_json else _words(record, measured_ms, above=above)
+    )
 
 
 def _content(record: "Record[Any]", measured_ms: float | None) -> dict[str, Any]:
@@ -54,7 +59,7 @@ def _content(record: "Record[Any]", measured_ms: float | None) -> dict[str, Any]
     }
 
 
-def _words(record: "Record[Any]", measured_ms: float | None) -> str:
+def _words(record: "Record[Any]", measured_ms: float | None, *, above: "Mapping[str, float]") -> str:
     from nas.cli.text_table import text_table
     from search_spaces import Architecture
 
@@ -72,6 +77,7 @@ def _words(record: "Record[Any]", measured_ms: float | None) -> str:
         f"origin       {origin}",
     ]
     lines += [f"{name:<12} {value:,.6g}" for name, value in record.objectives.items()]
+    lines += [f"above        {name}: the bound is {bound:,.6g}" for name, bound in above.items()]
     if record.deviation is not None:
         lines.append(f"perplexity is the mean of {record.num_evaluations} seeds, deviation {record.deviation:.3g}")
     if measured_ms is not None:

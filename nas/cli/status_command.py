@@ -22,21 +22,26 @@ def status(directory: RunDir, as_json: Json = False) -> None:
 
 
 def _status(run: "Run") -> dict[str, Any]:
+    from nas.halving_account import account
     from nas.trial_choice import choose_trials
 
     history = run.study.history()
+    halving = account(history)
     frontier = history.frontier()
     best = choose_trials(history, "best")[0] if frontier else None
     repeats = sum(record.is_repeat for record in history)
+    noise = sum(record.candidate.proposal.measures_noise for record in history)
     latest = max((record.finished_at for record in history if record.finished_at), default=None)
     return {
         "name": run.config.name,
         "state": run.state,
         "evaluations": {"ended": len(history) - repeats, "planned": run.config.budget.evaluations},
-        "repeats": {"ended": repeats, "planned": run.config.budget.repeats},
+        "repeats": {"ended": noise, "planned": run.config.budget.repeats, "of_frontier": repeats - noise},
         "running": [candidate.number for candidate in run.study.running()],
         "finished": len(history.finished()),
         "infeasible": sum(record.status == "infeasible" for record in history),
+        "stopped": len(history.stopped()),
+        "halving": None if halving is None else {**halving.to_dict(), "words": str(halving)},
         "retries": sum(len(record.attempts) for record in history)
         + sum(len(run.study.attempts(candidate.number)) for candidate in run.study.running()),
         "failures": dict(Counter(record.failure.kind for record in history if record.failure is not None)),
@@ -53,11 +58,14 @@ def _words(content: dict[str, Any]) -> str:
         f"{content['name']}: {content['state']}",
         f"candidates  {evaluations['ended']} of {evaluations['planned']} ended, {content['finished']} finished, "
         f"{content['infeasible']} infeasible, {sum(content['failures'].values())} failed",
-        f"repeats     {repeats['ended']} of {repeats['planned']}",
+        f"repeats     {repeats['ended']} of {repeats['planned']}"
+        + (f", and {repeats['of_frontier']} of the frontier's candidates" if repeats["of_frontier"] else ""),
         f"running     {len(content['running'])}",
         f"tokens      {content['tokens_seen']:,} trained on",
         f"frontier    {len(content['frontier'])} candidates",
     ]
+    if content["halving"] is not None:
+        lines.append(f"halving     {content['halving']['words']}")
     if content["retries"]:
         lines.append(f"retries     {content['retries']}, of evaluations that were lost or overdue")
     lines += [f"failed      {count} × {kind}" for kind, count in content["failures"].items()]

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _DRAWS = 32
+_LEAST_DEVIATION = 1e-12
 
 
 def expected_improvement(level: Array, mean: Array, deviation: Array) -> Array:
     """Return E[max(0, level − y)] for normal y, elementwise."""
+    deviation = np.maximum(deviation, _LEAST_DEVIATION)  # of a constant objective there is none
     below = level - mean
     z = below / deviation
     gain: Array = below * scipy.special.ndtr(z) + deviation * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)

@@ -27,13 +27,22 @@ _PARENT_SHARE: Final = 10
 class Belief(Generic[G]):
     """What evaluated candidates say about others: a process for each expensive objective, in units that suit it."""
 
-    def __init__(self, problem: Problem[G], known: Sequence[Record[G]], *, worst: Sequence[Record[G]] = ()) -> None:
+    def __init__(
+        self,
+        problem: Problem[G],
+        known: Sequence[Record[G]],
+        *,
+        worst: Sequence[Record[G]] = (),
+        stopped: Sequence[Record[G]] = (),
+    ) -> None:
         """Learn from what was evaluated.
 
         Args:
             problem: what is searched for.
             known: candidates with every objective.
             worst: candidates that failed, in the expensive objectives taken for as bad as the worst that is known.
+            stopped: candidates stopped early, of which what is expected stands for the first objective; of further
+                expensive ones they say nothing.
         """
         self._problem = problem
         values_NM = np.array([[record.objectives[name] for name in problem.objectives] for record in known])
@@ -41,10 +50,14 @@ class Belief(Generic[G]):
         self.points = self._in_units(values_NM)
         features_ND = self._features([record.genome for record in (*known, *worst)])
         highest_M = self.points.max(0)
-        self._processes = [
-            GaussianProcess(features_ND, np.append(self.points[:, place], np.full(len(worst), highest_M[place])))
-            for place in range(len(problem.expensive))
-        ]
+        self._processes = []
+        for place in range(len(problem.expensive)):
+            features, values = features_ND, np.append(self.points[:, place], np.full(len(worst), highest_M[place]))
+            guessed = [record for record in stopped if record.expected is not None] if place == 0 else []
+            if guessed:
+                features = np.concatenate([features, self._features([record.genome for record in guessed])])
+                values = np.append(values, self._units[0](np.array([record.expected for record in guessed])))
+            self._processes.append(GaussianProcess(features, values))
 
     @property
     def trust(self) -> float:
@@ -74,17 +87,19 @@ class Unit:
     """How an objective is measured: as it is, or by its logarithm where that spreads its values more evenly."""
 
     is_logarithmic: bool
+    least: float = 0.0
+    """Below it a logarithm is that of it: what is yet to be seen may be zero."""
 
     @classmethod
     def of(cls, values: Array) -> "Unit":
         """Return the unit that suits these values."""
         if values.min() <= 0 or np.ptp(values) == 0:
             return cls(is_logarithmic=False)
-        return cls(is_logarithmic=_skewness(np.log(values)) < _skewness(values))
+        return cls(is_logarithmic=_skewness(np.log(values)) < _skewness(values), least=float(values.min()) / 10)
 
     def __call__(self, values: Array) -> Array:
         """Return the values in the unit."""
-        return np.log(values) if self.is_logarithmic else values
+        return np.log(np.maximum(values, self.least)) if self.is_logarithmic else values
 
 
 def imagine(

@@ -142,7 +142,7 @@ class OptunaTrials(Generic[G]):
         trial_id = self._trial_ids.get(record.number)
         if trial_id is None:
             return
-        if record.status == "failed":
+        if record.status in ("failed", "stopped"):
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
             return
         problem = self._problem

@@ -27,6 +27,9 @@ MOST_TO_FIT: Final = 300
 MOST_PENALISED: Final = 50
 """Of the failures that count as the worst candidate seen: the latest of them."""
 
+MOST_STOPPED: Final = 100
+"""Of the candidates that were stopped early, with what is expected of them: the latest."""
+
 BATCH_SHARE: Final = 50
 """One model serves a batch of so small a share of the candidates so far."""
 
@@ -118,7 +121,9 @@ class Surrogate(Strategy[G], Generic[G]):
         known = archive(history, size=MOST_TO_FIT)[-MOST_TO_FIT:]
         if len(known) < LEAST_TO_FIT:
             return None
-        belief = Belief(self.problem, known, worst=history.penalised()[-MOST_PENALISED:])
+        belief = Belief(
+            self.problem, known, worst=history.penalised()[-MOST_PENALISED:], stopped=history.stopped()[-MOST_STOPPED:]
+        )
         children = imagine(
             self.problem,
             self._parents(history),

@@ -35,7 +35,7 @@ class InProcessExecutor(Executor[G], Generic[G]):
         if not self._queue:
             return []
         candidate = self._queue.popleft()
-        return [(candidate.number, evaluate_safely(self._evaluate, candidate.genome, candidate.seed))]
+        return [(candidate.number, evaluate_safely(self._evaluate, candidate.genome, candidate.seed, candidate.rungs))]
 
     def shutdown(self) -> None:
         """Forget what is queued, and tell what is running to end."""

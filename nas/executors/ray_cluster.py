@@ -16,6 +16,7 @@ from nas.executors.executor import Evaluate, Executor, evaluate_safely
 from nas.executors.ray_capacity import CandidateResources, ClusterRoom
 from nas.executors.ray_connection import connect, disconnect
 from nas.executors.ray_device import BEGIN_WITHIN_S, POLL_S, WAITING_WORDS_AFTER_S
+from proxies.rungs import Rungs
 
 G = TypeVar("G", bound=Hashable)
 
@@ -128,7 +129,7 @@ class RayExecutor(Executor[G], Generic[G]):
             retry_exceptions=False,
             num_returns="streaming",
         )
-        stream = task.remote(self._evaluate_ref, candidate.genome, candidate.seed)
+        stream = task.remote(self._evaluate_ref, candidate.genome, candidate.seed, candidate.rungs)
         self._tasks[candidate.number] = _Task(candidate=candidate, stream=stream, submitted_at=time.monotonic())
 
     def wait(self, *, timeout_s: float) -> list[tuple[int, Outcome]]:
@@ -250,7 +251,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "no words").rstrip(".") + "."
 
 
-def _evaluate_remotely(evaluate: Evaluate[G], genome: G, seed: int) -> Iterator[Place | Outcome]:
+def _evaluate_remotely(evaluate: Evaluate[G], genome: G, seed: int, rungs: Rungs | None) -> Iterator[Place | Outcome]:
     import ray
 
     context = ray.get_runtime_context()
@@ -260,4 +261,4 @@ def _evaluate_remotely(evaluate: Evaluate[G], genome: G, seed: int) -> Iterator[
         process=os.getpid(),
         gpus=tuple(map(str, context.get_accelerator_ids().get("GPU", ()))),
     )
-    yield evaluate_safely(evaluate, genome, seed)
+    yield evaluate_safely(evaluate, genome, seed, rungs)

@@ -94,7 +94,13 @@ class ThreadsExecutor(Executor[G], Generic[G]):
     def _run(self, candidate: Candidate[G]) -> None:
         me = self._running[candidate.number]
         with contextlib.suppress(_EndedError):
-            self._ended.put((me, evaluate_safely(self._evaluate, candidate.genome, candidate.seed)))
+            try:
+                outcome = evaluate_safely(self._evaluate, candidate.genome, candidate.seed, candidate.rungs)
+            except _EndedError:
+                raise
+            except BaseException as error:  # nobody else would hear of it, and wait for ever
+                outcome = Failed("bug", f"{type(error).__name__}: {error}")
+            self._ended.put((me, outcome))
 
     def _take(self, timeout_s: float) -> list[tuple[int, Outcome]]:
         """Return what has ended, waiting so long for the first."""
@@ -119,12 +125,13 @@ class ThreadsExecutor(Executor[G], Generic[G]):
         if self._deadline_s is None:
             return []
         found: list[tuple[int, Outcome]] = []
-        for one in list(self._running.values()):
-            if time.monotonic() - one.began < self._deadline_s:
-                continue
+        overdue = [one for one in self._running.values() if time.monotonic() - one.began >= self._deadline_s]
+        for one in overdue:
             del self._running[one.number]
             _tell_to_end(one.thread)
-            one.thread.join(_END_WITHIN_S)
+        until = time.monotonic() + _END_WITHIN_S
+        for one in overdue:
+            one.thread.join(max(0.0, until - time.monotonic()))
             failed = timed_out(self._deadline_s)
             if one.thread.is_alive():
                 failed = Failed("timeout", f"{failed.message} It could not be ended and goes on in the background.")

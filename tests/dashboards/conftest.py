@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.frame import COLUMNS, Comparison, Results, empty_frame
+from dashboards.frame import (
+    COLUMNS,
+    Comparison,
+    Fidelity,
+    LongerTrained,
+    Results,
+    ScoreAgreement,
+    empty_frame,
+)
 from search_spaces import Architecture, architecture_from_pattern
 
 NUM_TRIALS = 40
@@ -203,3 +211,30 @@ def foreign_results() -> Results:
          "bits_per_byte", "validation_loss", "tokens_seen", "train_seconds")
     )  # fmt: skip
     return results_of(as_frame([trial | nothing for trial in realistic_trials()]), provenance={}, comparison=None)
+
+
+@pytest.fixture(scope="session")
+def fidelity() -> Fidelity:
+    """Twelve candidates of which the large ones gain most by longer training."""
+    rng = np.random.default_rng(3)
+    sizes = np.geomspace(2e6, 3e7, 12)
+    shorts = 24 * (sizes / 2e6) ** -0.1 * np.exp(rng.normal(0, 0.08, 12))
+    longs = shorts * 0.6 * (sizes / 2e6) ** -0.12
+    candidates = tuple(
+        LongerTrained(
+            number=number,
+            perplexity=float(short),
+            long_perplexity=float(long),
+            low=float(long) * 0.99,
+            high=float(long) * 1.01,
+            num_parameters=int(size),
+            is_frontier=number % 3 == 0,
+        )
+        for number, (size, short, long) in enumerate(zip(sizes, shorts, longs, strict=True))
+    )
+    scores = (
+        ScoreAgreement(name="perplexity in the search", spearman=0.71, low=0.4, high=0.88, is_ranked_by=True),
+        ScoreAgreement(name="projected perplexity", spearman=0.93, low=0.78, high=0.99, is_ranked_by=False),
+        ScoreAgreement(name="depth", spearman=-0.2, low=-0.6, high=0.3, is_ranked_by=False),
+    )
+    return Fidelity(times=10.0, candidates=candidates, scores=scores, findings=("Short training ranks <well>.",))

@@ -183,3 +183,17 @@ def test_lineage_links_every_frontier_candidate_to_its_finished_ancestors(result
 def test_a_frontier_without_parents_has_no_lineage_to_draw(results):
     orphans = dataclasses.replace(results, trials=results.trials.assign(parent=None))
     assert words(lineage_figure(orphans)) == ["No frontier candidate has a parent yet."]
+
+
+def test_stopped_candidates_stand_where_they_were_expected_to_end(results):
+    trials = results.trials.copy()
+    is_dominated = (trials["status"] == "finished") & ~trials["is_frontier"] & (trials["origin"] != "repeat")
+    dominated = trials[is_dominated].index[0]
+    expected = trials.loc[dominated, "perplexity"]
+    trials.loc[dominated, ["status", "perplexity", "expected"]] = ["stopped", None, expected]
+    figure = pareto_figure(dataclasses.replace(results, trials=trials))
+    (stopped,) = traces(figure, "stopped early, as expected")
+    assert list(stopped.y) == pytest.approx([expected])
+    assert "Stopped early" in stopped.hovertext[0]
+    others = {trace.marker.symbol for trace in figure.data if "markers" in trace.mode and trace is not stopped}
+    assert stopped.marker.symbol not in others

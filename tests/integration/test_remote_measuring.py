@@ -156,7 +156,8 @@ def test_a_search_is_measured_checked_and_verified_where_the_device_is(cluster, 
     assert not missing(needed_rows(config.latency.workload, config.load_space()), table)
     assert len(table.validation(config.latency.workload).models) == 2
     assert read_verified(directory)
-    assert not watching.notices
+    # A busy machine may take long to start a worker, and says so.
+    assert not [words for words in watching.notices if not words.startswith("Waiting for a node")]
 
 
 def test_a_killed_driver_and_then_a_killed_node_lose_no_row(cluster, tmp_path):

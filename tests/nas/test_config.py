@@ -246,3 +246,15 @@ def test_failures_are_given_by_kind_and_lost_workers_by_resources():
         load_config("quick-cpu", overrides=["failures={lost_worker: {retries: 2}}"])
     with pytest.raises(ConfigError, match="Unknown kind of failure 'crash'"):
         load_config("quick-cpu", overrides=["failures={crash: {retries: 2}}"])
+
+
+def test_halving_is_off_unless_asked_for_and_compares_costs_only():
+    assert load_config("quick-cpu").halving is None
+    halving = load_config("quick-cpu", overrides=["proxy.halving={}"]).halving
+    assert halving.costs == ("latency_ms",)
+    assert halving.rungs == (0.11, 0.33)
+
+
+def test_rungs_out_of_order_are_refused_with_their_line():
+    with pytest.raises(ConfigError, match=r"ascending shares .* got \(0\.5, 0\.1\)"):
+        load_config("quick-cpu", overrides=["proxy.halving={rungs: [0.5, 0.1]}"])

@@ -8,6 +8,7 @@ from nas.candidates import Evaluated, Failed
 from nas.engine import run
 from nas.errors import InfeasibleError, SearchFailedError
 from nas.evolution.registry import make_strategy
+from nas.executors.inprocess import InProcessExecutor
 from nas.pareto import hypervolume
 from nas.storage.open import journal_storage
 
@@ -195,3 +196,40 @@ def test_what_was_in_flight_is_evaluated_again_under_its_own_number(toy, tmp_pat
     study.finish(1, Evaluated(objectives={"error": 1.0}))
     history = search(toy, study=toy.study(journal_storage(path)), num_evaluations=3)
     assert [(record.number, record.genome[0]) for record in history] == [(1, 2), (0, 1), (2, 0)]
+
+
+class Batches(InProcessExecutor):
+    """Holds several candidates and gives back all of them at once."""
+
+    capacity = 8
+
+    def wait(self, *, timeout_s):
+        ended = []
+        while self._queue:
+            ended += super().wait(timeout_s=timeout_s)
+        return ended
+
+
+def test_what_ended_together_with_the_last_bug_is_on_record_too(toy, tmp_path, evaluate_toy):
+    evaluated = []
+
+    def evaluate(genome, seed):
+        evaluated.append(genome)
+        if len(evaluated) <= 5:
+            raise RuntimeError("broken at first")
+        return evaluate_toy(genome, seed)
+
+    path = tmp_path / "study.journal"
+    with pytest.raises(SearchFailedError, match="5 candidates in a row"):
+        search(toy, study=toy.study(journal_storage(path)), executor=Batches(evaluate))
+    study = toy.study(journal_storage(path))
+    assert len(study.history()) == 8
+    assert study.running() == []
+    search(toy, study=study, executor=Batches(evaluate))
+    assert len(evaluated) == 30
+
+
+def test_a_failure_of_an_unknown_kind_is_a_bug_that_names_the_near_miss(toy):
+    history = search(toy, executor=toy.executor(lambda genome, seed: Failed("time_out", "slow")), num_evaluations=3)
+    assert {record.failure.kind for record in history} == {"bug"}
+    assert "'time_out'. Did you mean 'timeout'" in history[0].failure.message

@@ -35,11 +35,11 @@ def test_a_killed_process_of_several_is_a_lost_worker(evaluation):
     proxy = evaluation.proxy
 
     class KillsOne(ShortTraining):
-        def evaluate(self, architecture, *, seed, report=None):
+        def evaluate(self, architecture, *, seed, report=None, rungs=None):
             def kill_one(*_):
                 os.kill(psutil.Process().children()[0].pid, signal.SIGKILL)
 
-            return super().evaluate(architecture, seed=seed, report=kill_one)
+            return super().evaluate(architecture, seed=seed, report=kill_one, rungs=rungs)
 
     settings = replace(proxy.settings, steps=1000, num_processes=2)
     killed = replace(evaluation, proxy=KillsOne(corpus=proxy.corpus, settings=settings))

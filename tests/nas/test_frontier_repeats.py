@@ -98,3 +98,9 @@ def test_the_frame_shows_means_and_how_many_they_are_of(toy):
         assert row["num_evaluations"] == 3
         assert row["deviation"] == record.deviation
         assert row["is_frontier"]
+
+
+def test_a_mean_above_a_bound_takes_a_lucky_candidate_off_the_frontier(make):
+    history = search(make(constraints={"error": 26.0}), frontier_repeats=4, name="random", num_evaluations=60)
+    assert any(history.ranked(record).status == "infeasible" for record in history if record.status == "finished")
+    assert all(record.objectives["error"] <= 26.0 for record in (*history.frontier(), *history.finished()))

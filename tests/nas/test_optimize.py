@@ -1,5 +1,6 @@
 """The engine as a library."""
 
+import asyncio
 import math
 import pickle
 import re
@@ -15,7 +16,7 @@ import pytest
 import nas
 from nas import Failed, History, optimize
 from nas.candidates import Evaluated
-from nas.errors import ConfigError, InfeasibleError, SearchFailedError, StudyError
+from nas.errors import ConfigError, InfeasibleError, RunDirectoryError, SearchFailedError, StudyError
 from nas.executors.inprocess import InProcessExecutor
 from nas.optimization import _Evaluation
 
@@ -358,3 +359,94 @@ def test_a_mutation_that_cannot_leave_a_point_makes_no_duplicates_and_no_hang(to
 def test_a_space_of_one_genome_is_evaluated_once(toy):
     history = optimize(stuck(toy.space, num_values=1), error, cheap=cost, num_evaluations=30, seed=0)
     assert [record.genome for record in history] == [(0,) * 6]
+
+
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_an_evaluation_that_is_cancelled_is_a_bug_and_no_hang(toy, parallelism):
+    def cancelled(genome):
+        if genome[0] % 2:
+            raise asyncio.CancelledError
+        return error(genome)
+
+    history = optimize(
+        toy.space, cancelled, strategy="random", num_evaluations=12, seed=0, parallelism=parallelism,
+        failures={"bug": {"stop_after": None}},
+    )  # fmt: skip
+    assert {record.failure.kind for record in history if record.failure is not None} == {"bug"}
+    assert len(history) == 12
+
+
+def test_what_failed_beside_the_first_that_evaluates_is_not_evaluated_again(toy):
+    begun = []
+    together = threading.Barrier(4)
+
+    def evaluate(genome):
+        begun.append(genome)
+        if len(begun) <= 4:
+            together.wait()
+        return Failed("diverged", "as told") if genome[0] < 3 else error(genome)
+
+    history = optimize(toy.space, evaluate, strategy="random", num_evaluations=20, seed=1, parallelism=4)
+    assert len(begun) == len(set(begun)) == len(history) == 20
+
+
+def test_with_objectives_named_failures_are_on_record_from_the_first_one(toy, tmp_path):
+    evaluate = Counting(lambda genome: Failed("diverged", "always"))
+    arguments = {"objectives": ["error"], "strategy": "random", "seed": 0, "study": tmp_path / "s.journal"}
+    assert len(optimize(toy.space, evaluate, num_evaluations=6, **arguments)) == 6
+    assert len(optimize(toy.space, evaluate, num_evaluations=8, **arguments)) == 8
+    assert len(evaluate.genomes) == 8
+    with pytest.raises(StudyError, match="minimises error; asked for are other"):
+        optimize(toy.space, evaluate, num_evaluations=8, **{**arguments, "objectives": ["other"]})
+
+
+@pytest.mark.parametrize("number", [np.int64, np.float32])
+def test_cheap_objectives_may_be_numbers_of_any_library(toy, tmp_path, number):
+    def price(genome):
+        return {"cost": number(sum(genome))}
+
+    path = tmp_path / "s.journal"
+    history = optimize(toy.space, error, cheap=price, num_evaluations=30, seed=0, study=path)
+    assert {type(record.objectives["cost"]) for record in history} == {float}
+    with pytest.raises(ConfigError, match="A cheap objective is a number; got cost='x'"):
+        optimize(toy.space, error, cheap=lambda genome: {"cost": "x"}, num_evaluations=3, seed=0)
+
+
+def test_a_cheap_objective_that_reaches_zero_breaks_no_model(toy):
+    # Of the first candidates none is zero, and the values are skewed: their logarithm suits them.
+    def price(genome):
+        return {"cost": float(2 ** sum(genome) - 1)}
+
+    history = optimize(toy.space, error, cheap=price, num_evaluations=60, seed=0)
+    assert len(history) == 60
+
+
+def test_a_study_of_another_space_is_refused(toy, tmp_path):
+    path = tmp_path / "s.journal"
+    optimize(toy.space, error, num_evaluations=12, seed=0, study=path)
+    smaller = type(toy.space)(length=6, num_values=2)
+    with pytest.raises(StudyError, match="made in another space: its trial"):
+        optimize(smaller, error, num_evaluations=20, seed=0, study=path)
+
+
+def test_a_torn_journal_is_repaired_and_a_second_writer_refused(toy, tmp_path, caplog):
+    path = tmp_path / "s.journal"
+    whole = told(optimize(toy.space, error, num_evaluations=12, seed=0, study=tmp_path / "whole.journal"))
+    optimize(toy.space, error, num_evaluations=8, seed=0, study=path)
+    with path.open("ab") as file:
+        file.write(b'{"op_code": 8, "tor')
+    assert told(optimize(toy.space, error, num_evaluations=12, seed=0, study=path)) == whole
+    assert "19 bytes were cut" in caplog.text
+
+    refused = []
+
+    def nested(genome):
+        try:
+            optimize(toy.space, error, num_evaluations=20, seed=0, study=path)
+        except RunDirectoryError as problem:
+            refused.append(str(problem))
+        return error(genome)
+
+    optimize(toy.space, nested, num_evaluations=14, seed=0, study=path)
+    assert len(refused) == 2
+    assert "One search at a time may write" in refused[0]

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 import pytest
 
-from nas.candidates import Candidate, Evaluated, Failed, Proposal
+from nas.candidates import Candidate, Evaluated, Failed, Proposal, Stopped
 from nas.config import load_config
 from nas.errors import NoStudyError, RunDirectoryError, StorageError, StudyInUseError
 from nas.run import Run
@@ -21,6 +21,7 @@ from nas.run_import import import_run
 from nas.storage.open import journal_storage
 from nas.study import Study
 from nas.study_export import export_study, import_study, list_studies, opened
+from proxies.rungs import Rungs
 
 BOUND_MS = 20.0
 
@@ -56,6 +57,7 @@ def write_run(config, path, *, num_trials=12):
             seed=0,
             cheap={"latency_ms": float(rng.uniform(5, 30)), "num_parameters": 1e6 + number},
             description={"target": target.to_dict(), "proxy": target.to_dict(), "latency_by_operator": {"a": 1.5}},
+            rungs=Rungs(shares=(0.1,), limits=(3.2,)) if number == 9 else None,
         )
         study.add(candidate)
     study.retry(3, Failed("lost_worker", "The node is gone."))
@@ -66,7 +68,10 @@ def write_run(config, path, *, num_trials=12):
             if failed
             else Evaluated(objectives={"perplexity": float(rng.uniform(3, 9))}, details={"curve": [[1, 2.0, None]]})
         )
-        study.finish(number, outcome, constraints=config.bounds, penalised=("gpu_out_of_memory",))
+        expected = None
+        if number == 9:
+            outcome, expected = Stopped(details={"rung_losses": [3.5]}), 21.0
+        study.finish(number, outcome, constraints=config.bounds, penalised=("gpu_out_of_memory",), expected=expected)
     study.mark_complete(config.budget.model_dump())
     return Run(path)
 
@@ -126,7 +131,9 @@ def test_an_export_is_a_study_to_optuna(config, tmp_path, where):
             assert trial.datetime_complete >= trial.datetime_start
             above = record.objectives["latency_ms"] - BOUND_MS
             assert trial.constraints == {"latency_ms": pytest.approx(above)}
-            if record.failure is None:
+            if record.status == "stopped":
+                assert trial.state.name == "PRUNED"
+            elif record.failure is None:
                 assert trial.values == [record.objectives["perplexity"], record.objectives["latency_ms"]]
             else:
                 assert trial.state.name == "FAIL"

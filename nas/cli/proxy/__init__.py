@@ -1,15 +1,13 @@
-"""`nas proxy`: what stands in for final quality, for one architecture at a time."""
+"""`nas proxy`: what stands in for final quality, and how far it can be trusted."""
 
 import typer
 
-from nas.cli.proxy import probe
+from nas.cli.proxy import fidelity, probe, score
 
-app = typer.Typer(help="Probe architectures by cheap stand-ins for final quality.", no_args_is_help=True)
-
-
-@app.callback()
-def _several_commands() -> None:
-    """Keep the command's name in front even while there is only one."""
-
+app = typer.Typer(
+    help="Probe architectures by cheap stand-ins for final quality, and test the stand-ins.", no_args_is_help=True
+)
 
 app.command("probe")(probe.probe)
+app.command("fidelity")(fidelity.fidelity)
+app.command("score")(score.score)

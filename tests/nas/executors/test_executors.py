@@ -2,23 +2,27 @@
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
-from nas.candidates import Candidate, Evaluated, Failed, Proposal
+from nas.candidates import Candidate, Evaluated, Failed, Proposal, Stopped
 from nas.errors import ResourceError
 from nas.executors.inprocess import InProcessExecutor
 from nas.executors.ray_capacity import CandidateResources
 from nas.executors.ray_cluster import RayExecutor
 from nas.executors.ray_connection import check_address
 from nas.executors.threads import ThreadsExecutor
+from proxies.rungs import Rungs
 
 
 def resources(**changes):
     return CandidateResources(**{"num_cpus": 1, "num_gpus": 0, "memory_bytes": None, **changes})
 
 
-def behave(genome, seed):
+def behave(genome, seed, rungs=None):
+    if rungs is not None:
+        return Stopped(details={"rungs": rungs.to_dict()})
     match genome[0]:
         case 0:
             return Evaluated(objectives={"error": float(seed)}, details={"process": os.getpid()})
@@ -85,6 +89,11 @@ def test_an_outcome_comes_back_under_its_number_and_seed(executor):
     assert found[5].objectives == {"error": 3.0}
     assert found[6].objectives == {"error": 4.0}
     assert found[9] == Failed("diverged", "as told")
+
+
+def test_what_may_be_stopped_early_brings_its_rungs_and_may_be_stopped(executor):
+    rungs = Rungs(shares=(0.1, 0.5), limits=(3.0, None))
+    assert outcomes(executor, [replace(candidate(0, 0), rungs=rungs)])[0] == Stopped(details={"rungs": rungs.to_dict()})
 
 
 def test_an_exception_is_a_bug_with_its_last_lines(executor):

@@ -64,7 +64,7 @@ def outcomes(executor, *behaviours):
 
 
 def wait_for_beginning(executor):
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 240
     while executor._tasks[0].place is None:
         assert time.monotonic() < give_up
         assert executor.wait(timeout_s=0.1) == []

@@ -1,0 +1,1 @@
+"""How far short training can be trusted: candidates of a run trained for other lengths."""
