@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from dashboards import palette
 from dashboards.elements import Element, Graph, element
+from dashboards.equality import add_equality
 from dashboards.log_axis import log_axis
 from dashboards.standalone import standalone_html, write_page
 from dashboards.text import count, number
@@ -203,20 +204,8 @@ def agreement_figure(picture: ScalingPicture) -> go.Figure:
     """Draw predicted against measured perplexity."""
     figure = new_figure(height=520)
     values = [value for point in picture.points for value in (point.measured, point.predicted)]
-    ends = [min(values) * 0.98, max(values) * 1.02]
-    figure.add_scatter(
-        x=[*ends, *reversed(ends)],
-        y=[*(end * (1 - PAPER_ERROR) for end in ends), *(end * (1 + PAPER_ERROR) for end in reversed(ends))],
-        fill="toself",
-        mode="lines",
-        line={"width": 0},
-        fillcolor=palette.RULE,
-        name=f"within {100 * PAPER_ERROR:.1f} %",
-        hoverinfo="skip",
-    )
-    figure.add_scatter(
-        x=ends, y=ends, mode="lines", line={"color": palette.MUTED, "dash": "dot"}, name="equal", hoverinfo="skip"
-    )
+    ends = (min(values) * 0.98, max(values) * 1.02)
+    add_equality(figure, ends=ends, band=PAPER_ERROR, name=f"within {100 * PAPER_ERROR:.1f} %")
     looks = _looks(picture)
     for is_held_out, name in ((False, "fitted"), (True, "held out")):
         group = [point for point in picture.points if point.is_held_out == is_held_out]

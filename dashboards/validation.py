@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from dashboards import palette
 from dashboards.elements import Element, Graph, element
+from dashboards.equality import add_equality
 from dashboards.standalone import standalone_html, write_page
 from dashboards.theme import new_figure
 
@@ -77,20 +78,8 @@ def validation_figure(models: Sequence[PredictedAndMeasured]) -> go.Figure:
     """Draw the models, the line where prediction and measurement are equal, and ten percent around it."""
     figure = new_figure(height=560)
     every = [value for model in models for value in (model.predicted_ms, model.measured_ms)]
-    ends = [0.9 * min(every), 1.1 * max(every)]
-    figure.add_scatter(
-        x=[*ends, *reversed(ends)],
-        y=[*(end * (1 - BAND) for end in ends), *(end * (1 + BAND) for end in reversed(ends))],
-        fill="toself",
-        mode="lines",
-        line={"width": 0},
-        fillcolor=palette.RULE,
-        name=f"within {BAND:.0%}",
-        hoverinfo="skip",
-    )
-    figure.add_scatter(
-        x=ends, y=ends, mode="lines", line={"color": palette.MUTED, "dash": "dot"}, name="equal", hoverinfo="skip"
-    )
+    ends = (0.9 * min(every), 1.1 * max(every))
+    add_equality(figure, ends=ends, band=BAND, name=f"within {BAND:.0%}")
     figure.add_scatter(
         x=[model.measured_ms for model in models],
         y=[model.predicted_ms for model in models],

@@ -5,7 +5,7 @@ Strict: a line, row or byte that is not text is an error that says where it is, 
 
 import importlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,13 +82,26 @@ def _text_of_line(line: str, *, field: str, where: str) -> str:
         ) from error
     if not isinstance(row, dict):
         raise DataError(f"Every line of a jsonl file is one JSON object; {where} holds {type(row).__name__}.")
+    return text_in_row(row, field=field, where=where, remedy="Drop or repair it.")
+
+
+def text_in_row(row: Mapping[str, Any], *, field: str, where: str, remedy: str) -> str:
+    """Return the text of a row.
+
+    Args:
+        row: fields by name.
+        field: that holds the text.
+        where: names the row in errors.
+        remedy: what to do where the field holds something else.
+
+    Raises:
+        DataError: there is no such field, or it holds no text.
+    """
     if field not in row:
         raise _no_field(field, known=row, where=where)
     text = row[field]
     if not isinstance(text, str):
-        raise DataError(
-            f"The field {field!r} must be a string; {where} holds {type(text).__name__}. Drop or repair it."
-        )
+        raise DataError(f"The field {field!r} must be a string; {where} holds {type(text).__name__}. {remedy}")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

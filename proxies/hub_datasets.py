@@ -6,14 +6,14 @@ Read as a stream, one row at a time, so that a data set may be larger than the d
 
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from proxies.errors import DataError
-from proxies.file_formats import DEFAULT_FIELD, Document
+from proxies.file_formats import DEFAULT_FIELD, Document, text_in_row
 from search_spaces.errors import UnavailableError, near_miss
 
 PREFIX: Final = "hf:"
@@ -109,7 +109,8 @@ def read_dataset(uri: str) -> Iterator[Document]:
             return
         except Exception as error:  # see _unreadable
             raise _unreadable(uri, error) from error
-        yield Document(name=f"{uri}:{number}", text=_text_of(row, field=wanted.field, where=f"{uri}, row {number}"))
+        text = text_in_row(row, field=wanted.field, where=f"{uri}, row {number}", remedy="Name another with ?field=.")
+        yield Document(name=f"{uri}:{number}", text=text)
 
 
 def _numbers() -> Iterator[int]:
@@ -131,23 +132,6 @@ def _unreadable(uri: str, error: Exception) -> DataError:
         f"Cannot read {uri}: {words.rstrip('.')}. A data set is {_FORM}; one of the hub needs the network, or to have "
         "been downloaded with ?download=true."
     )
-
-
-def _text_of(row: Mapping[str, Any], *, field: str, where: str) -> str:
-    if field not in row:
-        raise DataError(f"{where} has no field {field!r}.{near_miss(field, row)} Choose one with ?field=NAME.")
-    text = row[field]
-    if not isinstance(text, str):
-        raise DataError(
-            f"The field {field!r} must be a string; {where} holds {type(text).__name__}. Name another with ?field=."
-        )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"Half a surrogate pair at character {error.start} of {field!r} is not text; {where}."
-        ) from error
-    return text
 
 
 def _whole(text: str | None, *, uri: str) -> int | None:
