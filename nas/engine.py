@@ -239,9 +239,10 @@ def _numbered(
     # A repeat differs from its candidate in nothing but the seed.
     repeated = proposal.repeat_of
     cheap = dict(problem.cheap(proposal.genome))
-    # A repeat measures noise, of which only whole evaluations tell.
-    is_halved = halving is not None and repeated is None
-    seen = seen_in(study.history(), objective=problem.expensive[0]) if is_halved else []
+    rungs = None
+    if halving is not None and repeated is None:  # a repeat measures noise, of which only whole evaluations tell
+        seen = seen_in(study.history(), objective=problem.expensive[0])
+        rungs = halving.rungs_of(cheap, seen, seed=seed, number=study.num_trials)
     return Candidate(
         number=study.num_trials,
         proposal=proposal,
@@ -249,5 +250,5 @@ def _numbered(
         seed=seed if repeated is None else seed + 1 + _repeats_begun(repeated, study.history(), study.running()),
         cheap=cheap,
         description=describe(proposal.genome),
-        rungs=halving.rungs_of(cheap, seen, seed=seed, number=study.num_trials) if halving and is_halved else None,
+        rungs=rungs,
     )
