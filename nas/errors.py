@@ -49,6 +49,18 @@ class StudyError(NasError, RuntimeError):
     exit_code: ClassVar[int] = 1
 
 
+class CheckpointError(NasError, RuntimeError):
+    """A model's folder is missing, not whole, or of another architecture."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ExportError(NasError, RuntimeError):
+    """A format cannot hold an architecture or its weights, or what was written is not the model."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class SearchFailedError(NasError, RuntimeError):
     """The search ended without what it was for."""
 

@@ -28,11 +28,16 @@ ONLY_IN = {
     "rich": {"nas"},
     "plotly": {"dashboards"},
     "dash": {"dashboards"},
-    "torch": {"operators", "latency", "proxies"},
+    "torch": {"operators", "latency", "proxies", "nas"},
+    "safetensors": {"nas"},
+    "transformers": {"nas"},
     "tokenizers": {"proxies"},
     "datasets": {"proxies"},
     "pandas": {"latency", "dashboards", "nas"},
 }
+
+TORCH_IN_NAS = ("nas/winners", "nas/export", "nas/importing")
+"""Folders of the search that hold models: what comes after it."""
 
 TORCH_FREE = (
     "search_spaces",
@@ -74,6 +79,12 @@ def test_a_library_is_known_only_to_its_rooms(library):
     for room in set(ROOMS) - ONLY_IN[library]:
         for path in files_of(room):
             assert library not in imported(path), f"{path.relative_to(ROOT)} imports {library}"
+
+
+def test_of_the_search_only_what_holds_models_knows_torch():
+    for path in files_of("nas"):
+        name = path.relative_to(ROOT).as_posix()
+        assert name.startswith(TORCH_IN_NAS) or not imported(path) & {"torch", "safetensors"}, f"{name} imports torch"
 
 
 def test_only_studies_and_their_samplers_know_optuna():

@@ -1,0 +1,1 @@
+"""Winners after the search: trained, evaluated, generating."""
