@@ -67,7 +67,10 @@ def wait_for_beginning(executor):
     give_up = time.monotonic() + 240
     while executor._tasks[0].place is None:
         assert time.monotonic() < give_up
-        assert executor.wait(timeout_s=0.1) == []
+        for _, outcome in executor.wait(timeout_s=0.1):
+            # Ray may give it to a process that a test before has ended by force; the engine tries such a loss again.
+            assert outcome.kind == "lost_worker", outcome
+            executor.submit(candidate(0, "sleep"))
 
 
 @pytest.fixture(scope="module")
