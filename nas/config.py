@@ -3,36 +3,36 @@
 Only what is asked for; `search.py` turns it into a running search.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from latency.workload import Workload
 from nas.candidates import FailureKind
 from nas.config_changes import changes
 from nas.errors import ConfigError
 from nas.evolution.registry import strategy_settings
+from nas.export.exporter import exporters
+from nas.expressible_space import expressible
 from nas.failure_policy import FailurePolicy, failure_policies
 from nas.halving import Halving
 from nas.memory_bound import MemoryBound
 from nas.storage.url import check_url
-from nas.yaml_lines import key_lines
+from nas.strict_config import read_strictly
 from proxies.probes.difficulties import TASK_NAMES, Difficulty, make_suite
 from proxies.probes.suite import ProbeSuite
 from proxies.rungs import Rungs
 from proxies.settings import TrainingSettings
 from proxies.sources import TOKENS, absolute_uri
 from proxies.tokenizers import BYTES, absolute_name
-from search_spaces import EnumerableSpace
+from search_spaces import ArchitectureSpace, EnumerableSpace
 from search_spaces.errors import near_miss
 from search_spaces.presets import AnySpace, load_preset, space_from_dict, space_to_dict
-from search_spaces.yaml_reading import read_yaml
 
 SCHEMA_VERSION: Final = 1
 
@@ -44,7 +44,7 @@ EXPENSIVE_OBJECTIVES: Final = (EXPENSIVE_OBJECTIVE, RECALL_ERROR)
 
 CHEAP_OBJECTIVE: Final = "latency_ms"
 
-MAY_CHANGE: Final = ("budget", "resources", "failures", "study.storage")
+MAY_CHANGE: Final = ("budget", "resources", "failures", "study.storage", "proxy.fidelity")
 """Sections and fields that may change on resume; of a study only its address, not which one it is."""
 
 JOURNAL_STUDY: Final = "search"
@@ -133,7 +133,7 @@ class ProbesConfig(_Section):
 class HalvingConfig(_Section):
     """Which trainings end early: those that few of the candidates that cost no more do worse than."""
 
-    rungs: tuple[float, ...] = (0.11, 0.33)
+    rungs: tuple[float, ...] = (0.11, 0.2, 0.33)
     """Where they are looked at, as shares of the steps."""
 
     keep: float = Field(default=0.1, gt=0, le=1)
@@ -142,12 +142,34 @@ class HalvingConfig(_Section):
     min_seen: int = Field(default=6, ge=2)
     """Nothing is stopped at a rung before so many candidates reached it."""
 
-    explore: float = Field(default=0.1, ge=0, le=1)
+    explore: float = Field(default=0.05, ge=0, le=1)
     """Share of candidates that are trained to their end whatever their losses: the control group."""
 
     @model_validator(mode="after")
     def _checked(self) -> "HalvingConfig":
         Rungs(shares=self.rungs, limits=(None,) * len(self.rungs))
+        return self
+
+
+class FidelityConfig(_Section):
+    """How a search measures, while it runs, how far its short trainings can be trusted."""
+
+    every: int = Field(default=50, ge=1)
+    """Candidates that finish between two rounds of longer training."""
+
+    candidates: int = Field(default=4, ge=1)
+    """That each round trains longer, the best so far among them; later rounds add others."""
+
+    tokens_multiple: float = Field(default=4.0, gt=1)
+    """How many times as long."""
+
+    @model_validator(mode="after")
+    def _checked(self) -> "FidelityConfig":
+        if self.candidates > self.every:
+            raise ConfigError(
+                f"proxy.fidelity trains some of the candidates that finished; got candidates: {self.candidates} of "
+                f"every: {self.every}. Raise every, or lower candidates."
+            )
         return self
 
 
@@ -167,6 +189,9 @@ class ProxyConfig(_Section):
     training: TrainingSettings = TrainingSettings()
     halving: HalvingConfig | None = None
     """Trainings that promise little end early; none: all go to their end."""
+
+    fidelity: FidelityConfig | None = None
+    """Some candidates are trained longer beside the search, to know how far it can be trusted; none: not by itself."""
 
     probes: ProbesConfig | None = None
     """Asked for by the objective recall_error: each candidate is trained on these tasks as well."""
@@ -274,6 +299,9 @@ class SearchConfig(_Section):
     space: str | dict[str, Any]
     """A preset's name, or a space written out."""
 
+    export: tuple[str, ...] = ()
+    """Formats, such as nemotron-h, in which every candidate must be exportable; others are never proposed."""
+
     seeds: tuple[str, ...] = ()
     """Architectures evaluated first: names of references or spec files. They must lie in the space."""
 
@@ -311,6 +339,9 @@ class SearchConfig(_Section):
                 "The strategy 'aging' searches under one latency budget; got no constraints.latency_ms. "
                 "Set it in milliseconds, or use the strategy 'frontier' for the whole frontier."
             )
+        for name in self.export:
+            if name not in exporters():
+                raise ConfigError(f"export cannot demand {name!r}.{near_miss(name, exporters())}")
         space = self.load_space()
         if self.strategy.name == "grid" and not isinstance(space, EnumerableSpace):
             raise ConfigError(
@@ -399,6 +430,14 @@ class SearchConfig(_Section):
         """
         return load_preset(self.space) if isinstance(self.space, str) else space_from_dict(self.space)
 
+    def proposal_space(self) -> ArchitectureSpace[Any]:
+        """Return the space asked for, without what a format that `export` demands cannot hold.
+
+        Raises:
+            SpecError: an unknown preset or a space that breaks a rule.
+        """
+        return expressible(self.load_space(), exporters=[exporters()[name] for name in self.export])
+
     def training_settings(self) -> TrainingSettings:
         """Return how a candidate is trained: by one process for each GPU it holds, unless it is said by how many.
 
@@ -472,63 +511,7 @@ def read_config(text: str, *, where: str, overrides: Sequence[str] = ()) -> Sear
     Raises:
         ConfigError: an unknown or duplicate key (with line and near miss), a missing key, a wrong type or value.
     """
-    content: dict[str, Any] = read_yaml(text, where=where)
-    overridden = [_override(content, assignment) for assignment in overrides]
-    try:
-        return SearchConfig.model_validate_json(json.dumps(content, default=str))
-    except ValidationError as error:
-        lines = key_lines(text)
-        found = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
-        problems = [_describe(problem, lines, overridden) for problem in found]
-        raise ConfigError(f"{where}: " + "\n".join(problems)) from None
-
-
-def _override(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
-    key, separator, value = assignment.partition("=")
-    path = tuple(key.strip().split("."))
-    if not separator or not all(path):
-        raise ConfigError(f"--set takes a.b=value; got {assignment!r}.")
-    target = content
-    for part in path[:-1]:
-        if not isinstance(target.setdefault(part, {}), dict):
-            raise ConfigError(f"--set {assignment}: {part!r} holds a value, not a section.")
-        target = target[part]
-    target[path[-1]] = read_yaml(f"value: {value}", where=f"--set {assignment}")["value"]
-    return path
-
-
-def _describe(
-    problem: Mapping[str, Any], lines: Mapping[tuple[str | int, ...], int], overridden: Sequence[tuple[str, ...]]
-) -> str:
-    """Return one line about one thing pydantic found wrong."""
-    # Pydantic adds the chosen member of a union to the path; such parts are no keys of the document.
-    path = tuple(part for part in problem["loc"] if not (isinstance(part, str) and (part == "str" or "[" in part)))
-    name = ".".join(map(str, path)) or "the configuration"
-    place = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in lines), None)
-    prefix = "" if place is None else f"line {lines[place]}, "
-    if path in overridden:
-        prefix = "--set, "
-    match problem["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"{prefix}unknown key {name!r}.{near_miss(str(path[-1]), _known_keys(path[:-1]))}"
-        case "missing":
-            return f"{prefix}{name} is missing. Add it."
-        case "value_error":
-            # Our own errors say rule, value and remedy themselves.
-            return f"{prefix}{name}: {problem['ctx']['error']}"
-        case _:
-            return f"{prefix}{name}: {problem['msg']}; got {problem['input']!r}."
-
-
-def _known_keys(path: Sequence[str | int]) -> list[str]:
-    """Return the keys allowed in the section at `path`, from the schema."""
-    schema = SearchConfig.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in path:
-        node = node["properties"][str(part)]
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return list(node["properties"])
+    return read_strictly(SearchConfig, text, where=where, overrides=overrides)
 
 
 def check_resumable(before: SearchConfig, after: SearchConfig, *, num_begun: int) -> None:

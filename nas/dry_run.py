@@ -12,8 +12,10 @@ import numpy as np
 
 from latency.plan import missing
 from nas.config import SearchConfig
+from nas.expected_work import ExpectedWork, expected_work
 from nas.search import Prepared, prepare
 from proxies.budget import training_flops_per_token, within_budget
+from proxies.fidelity import LEAST_CANDIDATES
 from proxies.scale import proxy_scale
 from search_spaces import Architecture
 
@@ -58,6 +60,7 @@ class DryRun:
     corpus_words: str
     num_rows: int
     num_missing_rows: int
+    work: ExpectedWork
 
     @property
     def num_trainings(self) -> int:
@@ -68,10 +71,13 @@ class DryRun:
         config, budget, training = self.config, self.config.budget, self.config.proxy.training
         resources = config.resources
         each, most = training.total_tokens, "at most " if training.flops else ""
+        about = "about " if config.halving is not None else ""
+        in_all = round((self.work.candidates + self.work.repeats) * each)
         lines = [
             f"{config.name}: {budget.evaluations} candidates and {budget.repeats} repeats by {config.strategy.name}",
-            f"training    {most}{each:,} tokens each, {self.num_trainings * each:,} in all; "
+            f"training    {most}{each:,} tokens each, {about}{in_all:,} in all; "
             f"{self.training_flops:.3g} FLOP for a median candidate",
+            *self._besides(),
             f"hours       {self._hours()}",
             f"text        {self.corpus_words}",
             f"latency     {self.num_rows} rows needed, {self.num_missing_rows} to be measured on "
@@ -79,12 +85,42 @@ class DryRun:
             f"resources   {resources.cpus_per_candidate:g} CPU and {resources.gpus_per_candidate:g} GPU a candidate, "
             f"executor {resources.executor}",
         ]
-        if budget.frontier_repeats:
-            besides = f"each candidate that gets onto the frontier is trained {budget.frontier_repeats} times more"
-            lines.insert(3, f"besides     {besides}")
-        if config.proxy.probes is not None:
-            lines.insert(3, "besides     each candidate is trained on its probes, which is not counted here")
         return "\n".join(lines)
+
+    def _besides(self) -> list[str]:
+        """Return what changes the sum of full trainings."""
+        config, work = self.config, self.work
+        evaluations, each = config.budget.evaluations, config.proxy.training.total_tokens
+        lines = []
+        if config.halving is not None:
+            lines.append(
+                f"halving     about {work.candidates / evaluations:.0%} of the tokens of full trainings, and "
+                f"{work.finished:.0f} candidates trained to their end: an estimate, from small hybrids"
+            )
+        if config.proxy.probes is not None:
+            probes, share = config.proxy.probes, work.probes / (work.finished + work.repeats)
+            names = ", ".join(probes.tasks)
+            lines.append(
+                f"probes      {names} ({probes.difficulty}): {share:.2g} times the arithmetic of a candidate's "
+                "training, for each that is trained to its end"
+            )
+        section = config.proxy.fidelity
+        if section is not None:
+            lines.append(
+                f"fidelity    {work.num_longer} candidates trained {section.tokens_multiple:g} times as long: "
+                f"{round(work.longer * each):,} tokens"
+                + (
+                    f"; a record needs {LEAST_CANDIDATES}: raise candidates, or lower every"
+                    if work.num_longer < LEAST_CANDIDATES
+                    else ""
+                )
+            )
+        if config.budget.frontier_repeats:
+            lines.append(
+                "besides     each candidate that gets onto the frontier is trained "
+                f"{config.budget.frontier_repeats} times more, which is not counted here"
+            )
+        return lines
 
     def _hours(self) -> str:
         if self.time.seconds is None:
@@ -93,7 +129,7 @@ class DryRun:
         hours = self.time.seconds / 3600
         held = resources.gpus_per_candidate or resources.cpus_per_candidate
         return (
-            f"{self.num_trainings * hours * held:,.4g} {'GPU' if resources.gpus_per_candidate else 'CPU core'}-hours "
+            f"{self.work.total * hours * held:,.4g} {'GPU' if resources.gpus_per_candidate else 'CPU core'}-hours "
             f"in all, {hours:.3g} h for a median candidate ({self.time.basis})"
         )
 
@@ -117,6 +153,7 @@ def dry_run(config: SearchConfig) -> DryRun:
         f"{config.proxy.corpus}",
         num_rows=len(prepared.rows),
         num_missing_rows=len(missing(prepared.rows, prepared.given_table)),
+        work=expected_work(config, typical),
     )
 
 

@@ -3,19 +3,19 @@
 Knows nothing about language models, files or clusters; those are the problem's, the study's and the executor's.
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from nas.candidates import OF_FRONTIER, Candidate, Failed, FailureKind, History, Outcome, Proposal, Record, Stopped
-from nas.errors import SearchFailedError
+from nas.candidates import OF_FRONTIER, Candidate, Failed, History, Outcome, Proposal, Record, Stopped
 from nas.evolution.initialization import ExhaustedError
 from nas.evolution.strategy import Problem, Strategy, num_proposed
 from nas.executors.executor import Executor
-from nas.failure_policy import DEFAULT_POLICIES, FailurePolicies, penalised_kinds
+from nas.failure_policy import DEFAULT_POLICIES, FailurePolicies
+from nas.flight import Flight, FlightObserver
 from nas.halving import Halving, rung_losses_of, seen_in
 from nas.study import Study
 
@@ -24,20 +24,18 @@ G = TypeVar("G", bound=Hashable)
 _POLL_S = 0.5
 
 
-class Observer(Protocol):
+class Observer(FlightObserver, Protocol):
     """Is told what happens; the engine never waits for what it does."""
-
-    def started(self, candidate: Candidate[Any]) -> None:
-        """A candidate was dispatched."""
-
-    def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
-        """The evaluation of a candidate failed and begins once more."""
-
-    def ended(self, record: Record[Any]) -> None:
-        """A trial ended and is on record."""
 
     def tick(self) -> None:
         """Time passed."""
+
+
+class WorkBeside(Protocol):
+    """What shares the executor with a search and changes nothing of it."""
+
+    def settle(self) -> None:
+        """Write down what ended, and begin what may begin now."""
 
 
 class SilentObserver:
@@ -69,6 +67,7 @@ def run(
     failures: FailurePolicies = DEFAULT_POLICIES,
     halving: Halving | None = None,
     describe: Callable[[G], Mapping[str, Any]] = lambda _: {},
+    beside: WorkBeside | None = None,
     observer: Observer | None = None,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
@@ -90,6 +89,7 @@ def run(
         failures: what follows each kind of failure.
         halving: which evaluations end early; none: all go to their end.
         describe: JSON-ready words about a genome, kept with its trial.
+        beside: other work through the same executor, which hands it its own outcomes.
         observer: is told of every start and end.
         uninterrupted: context in which an interrupt waits; held while the study is written.
 
@@ -97,37 +97,18 @@ def run(
         SearchFailedError: several candidates in a row failed in a way that is to end the search.
     """
     watcher = observer or SilentObserver()
-    in_flight: dict[int, Candidate[G]] = {}
-    penalised = penalised_kinds(failures)
-
-    def dispatch(candidate: Candidate[G]) -> None:
-        in_flight[candidate.number] = candidate
-        executor.submit(candidate)
-        watcher.started(candidate)
-
-    def settle(number: int, outcome: Outcome) -> Record[G] | None:
-        """Write down what came of a candidate, or begin it once more."""
-        candidate = in_flight.pop(number)
-        if isinstance(outcome, Failed) and len(study.attempts(number)) < failures[outcome.kind].retries:
-            study.retry(number, outcome)
-            watcher.retried(candidate, outcome)
-            dispatch(candidate)
-            return None
-        record = study.finish(
-            number,
-            outcome,
-            constraints=problem.constraints,
-            penalised=penalised,
-            expected=_expected(candidate, outcome, study.history(), halving=halving),
-        )
-        watcher.ended(record)
-        return record
-
+    flight: Flight[G] = Flight(
+        study,
+        executor.submit,
+        failures=failures,
+        constraints=problem.constraints,
+        expected=partial(_expected, history=study.history(), halving=halving),
+        observer=watcher,
+    )
     for candidate in study.running():
-        dispatch(candidate)
-    failed_in_a_row: Counter[FailureKind] = Counter()
+        flight.dispatch(candidate)
     while True:
-        while len(in_flight) < executor.capacity:
+        while len(flight) < executor.capacity:
             proposal = _next_proposal(
                 strategy,
                 study,
@@ -141,15 +122,16 @@ def run(
             with uninterrupted():
                 candidate = _numbered(problem, study, proposal, seed=seed, halving=halving, describe=describe)
                 study.add(candidate)
-            dispatch(candidate)
-        if not in_flight:
+            flight.dispatch(candidate)
+        if not flight:
             return
         outcomes = executor.wait(timeout_s=_POLL_S)
         # All that ended together is on record before anything may end the search.
         with uninterrupted():
-            records = [record for number, outcome in outcomes if (record := settle(number, outcome)) is not None]
-        for record in records:
-            _stop_if_repeated(record, failed_in_a_row, failures)
+            records = flight.settle(outcomes)
+            if beside is not None:
+                beside.settle()
+        flight.stop_if_repeated(records)
         watcher.tick()
 
 
@@ -161,26 +143,6 @@ def _expected(
         return None
     seen = seen_in(history, objective=history.objectives[0])
     return halving.expected_perplexity(candidate.cheap, rung_losses_of(outcome.details), seen)
-
-
-def _stop_if_repeated(record: Record[Any], failed_in_a_row: Counter[FailureKind], failures: FailurePolicies) -> None:
-    """Count a failure among those of its kind in a row.
-
-    Raises:
-        SearchFailedError: there are as many as end the search.
-    """
-    kind = None if record.failure is None else record.failure.kind
-    for other in [other for other in failed_in_a_row if other != kind]:
-        del failed_in_a_row[other]
-    if record.failure is None or kind is None:
-        return
-    failed_in_a_row[kind] += 1
-    most = failures[kind].stop_after
-    if most is not None and failed_in_a_row[kind] >= most:
-        raise SearchFailedError(
-            f"{failed_in_a_row[kind]} candidates in a row failed ({kind}), the last with: "
-            f"{record.failure.message} Nothing that finished is lost; mend the cause and resume."
-        )
 
 
 def _next_proposal(

@@ -61,6 +61,12 @@ class ExportError(NasError, RuntimeError):
     exit_code: ClassVar[int] = 1
 
 
+class ModelImportError(NasError, ValueError):
+    """A published model's folder cannot be read, or holds what no operator here computes."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class SearchFailedError(NasError, RuntimeError):
     """The search ended without what it was for."""
 

@@ -21,8 +21,9 @@ G = TypeVar("G", bound=Hashable)
 PARAMETERS: Final = "num_parameters"
 """Of what candidates are priced with: short runs favour small models, and projections correct for it."""
 
-LEAST_AHEAD: Final = (3, 2)
-"""So many rivals must be ahead to end a candidate, at the first rung, where losses tell least, and at later ones."""
+LEAST_AHEAD: Final = (3, 2, 1)
+"""So many rivals must be ahead to end a candidate: at the first rung, where losses tell least, at the second, and at
+later ones."""
 
 _DRAW: Final = 7_001
 """Keeps the draw of who is left alone apart from that of the strategy, which begins with the same numbers."""
@@ -75,7 +76,7 @@ class Halving:
         """Return the highest loss with which a candidate goes on, or none where too little is known."""
         here = [one for one in seen if len(one.losses) > rung]
         rivals = [one for one in here if all(one.cheap[name] <= cheap[name] for name in self.costs)]
-        num_going_on = max(LEAST_AHEAD[min(rung, 1)], int(self.keep * (len(rivals) + 1)))
+        num_going_on = max(LEAST_AHEAD[min(rung, len(LEAST_AHEAD) - 1)], int(self.keep * (len(rivals) + 1)))
         projection = _projection(rung, here)
         if len(here) < self.min_seen or len(rivals) < num_going_on or projection is None:
             return None

@@ -5,6 +5,7 @@ loaded when it is.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,6 +92,7 @@ class Run:
         from dashboards.frame import KNOWN_OBJECTIVES, Comparison, Results
         from nas.comparison import compare_halves
         from nas.results import results_frame
+        from nas.winners.curves import trainings_of_run
 
         history = self.study.history()
         halves = compare_halves(history)
@@ -111,6 +113,7 @@ class Run:
             provenance=self._provenance(),
             comparison=comparison,
             fidelity=self._fidelity(),
+            trainings=trainings_of_run(self.directory.path),
             planned_evaluations=self.config.budget.evaluations,
             state=self.state,
             limits=self.config.bounds,
@@ -118,14 +121,20 @@ class Run:
         )
 
     def _fidelity(self) -> "Fidelity | None":
-        from nas.fidelity.report import FILE_NAME, load_report
+        from nas.fidelity.files import REPORT
 
-        if not (self.directory.path / FILE_NAME).is_file():
+        if not (self.directory.path / REPORT).is_file():
             return None
         from nas.fidelity.picture import fidelity_picture
+        from nas.fidelity.ranked_by import SCORE, judged
+        from nas.fidelity.report import load_report
 
         report = load_report(self.directory.path)
-        return None if report is None else fidelity_picture(report)
+        if report is None:
+            return None
+        picture = fidelity_picture(report)
+        ranking = f"Candidates are ranked by {SCORE}: {judged(report, path=self.directory.path)}."
+        return replace(picture, findings=(ranking, *picture.findings))
 
     def _drawn_objectives(self) -> list[str]:
         """Return the objectives, the one on the axis to the right second: a cheap one."""
@@ -139,9 +148,11 @@ class Run:
     def _provenance(self) -> dict[str, str]:
         config, environment = self.config, self.environment()
         training = config.proxy.training
+        from nas.fidelity.ranked_by import ranked_by
         from nas.halving_account import account
 
         fingerprint = self.table().fingerprint
+        ranking = ranked_by(self.directory.path)
         corpus = environment["corpus"]
         packages = environment["packages"]
         halving = account(self.study.history())
@@ -154,6 +165,7 @@ class Run:
                 f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "
                 f"learning rate {training.learning_rate:g}"
             ),
+            "ranking": f"by {ranking['score']}: {ranking['why']}",
             **({} if halving is None else {"halving": str(halving)}),
             "text": f"{config.proxy.corpus}, {corpus['tokenizer']['name']}, sha256 {corpus['sha256'][:12]}",
             "versions": ", ".join(f"{name} {packages[name]}" for name in ("hybridnas", "torch", "ray", "optuna")),

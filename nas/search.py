@@ -34,6 +34,8 @@ from nas.evolution.repair import kept_or_fitted
 from nas.evolution.strategy import Problem, num_proposed
 from nas.executors.executor import Evaluate, Executor
 from nas.executors.inprocess import InProcessExecutor
+from nas.expressible_space import ExpressibleSpace
+from nas.fidelity.beside import beside, evaluated_for, sole_trainer
 from nas.latency_models import random_models
 from nas.latency_source import given_table, needed_rows
 from nas.pricing import Pricing
@@ -104,7 +106,7 @@ def prepare(config: SearchConfig, *, own_table: Path | None = None) -> Prepared:
     Raises:
         NasError: an unreadable, empty or short corpus, a seed outside the space, a table that cannot be read.
     """
-    space: ArchitectureSpace[Any] = config.load_space()
+    space = config.proposal_space()
     initial = _initial_genomes(config, space)
     rows = needed_rows(config.latency.workload, space, seeds=[space.decode(genome) for genome in initial])
     has_own = own_table is not None and own_table.exists()
@@ -277,34 +279,47 @@ def _search(
             "latency_by_operator": dict(pricing.predict(target).by_operator),
         }
 
-    executor = make_executor(config, evaluation, notice=observer.notice)
-    # Only now, so that resources which cannot be had leave the run as it was.
-    _write_config(directory, config)
-    observer.begins(
-        num_candidates=config.budget.evaluations,
-        num_repeats=config.budget.repeats,
-        num_parallel=executor.capacity,
-        finished=list(study.history()),
-    )
-    try:
-        run(
-            problem,
-            strategy,
-            study=study,
-            executor=executor,
-            num_evaluations=config.budget.evaluations,
+    with sole_trainer(config, directory.path, notice=observer.notice):
+        executor = make_executor(config, evaluated_for(config, evaluation), notice=observer.notice)
+        # Only now, so that resources which cannot be had leave the run as it was.
+        _write_config(directory, config)
+        observer.begins(
+            num_candidates=config.budget.evaluations,
             num_repeats=config.budget.repeats,
-            frontier_repeats=config.budget.frontier_repeats,
-            seed=config.seed,
-            failures=config.failure_policies,
-            halving=config.halving,
-            describe=describe,
-            observer=_KeepsFiles(directory, observer, uninterrupted=uninterrupted),
-            uninterrupted=uninterrupted,
+            num_parallel=executor.capacity,
+            finished=list(study.history()),
         )
-        study.mark_complete(config.budget.model_dump())
-    finally:
-        executor.shutdown()
+        watcher = _KeepsFiles(directory, observer, uninterrupted=uninterrupted)
+        try:
+            shared, longer = beside(
+                executor,
+                config=config,
+                history=study.history(),
+                path=directory.path,
+                notice=observer.notice,
+                uninterrupted=uninterrupted,
+            )
+            run(
+                problem,
+                strategy,
+                study=study,
+                executor=shared,
+                num_evaluations=config.budget.evaluations,
+                num_repeats=config.budget.repeats,
+                frontier_repeats=config.budget.frontier_repeats,
+                seed=config.seed,
+                failures=config.failure_policies,
+                halving=config.halving,
+                describe=describe,
+                beside=longer,
+                observer=watcher,
+                uninterrupted=uninterrupted,
+            )
+            if longer is not None:
+                longer.finish(tick=watcher.tick)
+            study.mark_complete(config.budget.model_dump())
+        finally:
+            executor.shutdown()
     verify_frontier(study.history().frontier(), directory, config=config, table=table, remote=remote, observer=observer)
 
 
@@ -341,6 +356,8 @@ def _initial_genomes(config: SearchConfig, space: ArchitectureSpace[Any]) -> tup
     for name in config.seeds:
         architecture = load_architecture(name)
         genome = space.encode(architecture)
+        if genome is not None and isinstance(space, ExpressibleSpace) and (found := space.obstacles(genome)):
+            raise ConfigError(f"The seed {name!r} cannot be exported as `export` demands. {found[0]}.")
         if genome is None or not space.contains(genome):
             raise ConfigError(
                 f"The seed {name!r} ({architecture.pattern}, width {architecture.hidden_size}) does not lie in the "

@@ -38,6 +38,10 @@ class TrainingSettings:
     sampling: Sampling = "random"
     """Sequences of a batch start anywhere; those of `epochs` do not overlap, and each comes once before any again."""
 
+    reset_at_documents: bool = False
+    """Read each document of a sequence as if it stood alone, in training and in validation; else what stands before is
+    seen across its end."""
+
     num_micro_batches: int = 1
     """Parts of a batch that are run one after the other, their gradients added up: less memory, the same step."""
 
@@ -112,7 +116,7 @@ class TrainingSettings:
         for name in _FRACTIONS:
             if getattr(self, name) > 1:
                 raise SettingsError(f"training.{name} is a share and at most 1; got {getattr(self, name)!r}.")
-        for name in ("weight_normalization", "activation_checkpointing", "compile"):
+        for name in ("reset_at_documents", "weight_normalization", "activation_checkpointing", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"training.{name} must be true or false; got {getattr(self, name)!r}.")
         if self.weight_normalization and self.weight_decay:

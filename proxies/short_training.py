@@ -5,6 +5,7 @@ is an error, since it would strike every candidate alike.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from proxies.distributed import evaluate_together
 from proxies.errors import DataError, SettingsError
 from proxies.memory import PeakMemory, is_out_of_memory, release_memory
 from proxies.memory_check import lack_of_memory
+from proxies.packing import ReadsApart
 from proxies.placement import check_dtype, num_threads, resolve_devices
 from proxies.ranks import ALONE, Ranks
 from proxies.result import ProxyResult
@@ -28,6 +30,9 @@ from proxies.validation import validate
 from search_spaces.architecture import Architecture
 from search_spaces.errors import SpecError
 
+Keep = Callable[[HybridLM], None]
+"""Is given the model of a training that finished, by one process where several trained it; picklable then."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortTraining:
@@ -37,11 +42,17 @@ class ShortTraining:
     settings: TrainingSettings
 
     def evaluate(
-        self, architecture: Architecture, *, seed: int, report: Report | None = None, rungs: Rungs | None = None
+        self,
+        architecture: Architecture,
+        *,
+        seed: int,
+        report: Report | None = None,
+        rungs: Rungs | None = None,
+        keep: Keep | None = None,
     ) -> ProxyResult:
         """Train one architecture; see `short_training`."""
         return short_training(
-            architecture, corpus=self.corpus, settings=self.settings, seed=seed, report=report, rungs=rungs
+            architecture, corpus=self.corpus, settings=self.settings, seed=seed, report=report, rungs=rungs, keep=keep
         )
 
 
@@ -53,12 +64,14 @@ def short_training(
     seed: int,
     report: Report | None = None,
     rungs: Rungs | None = None,
+    keep: Keep | None = None,
 ) -> ProxyResult:
     """Train an architecture from scratch and validate it; what by far exceeds a GPU's memory is not begun.
 
     The seed decides initial weights and the order of the text. On one machine's CPU the same seed gives the same losses
     bit for bit; on a GPU some kernels add in another order each time. Sets torch's thread count meanwhile.
     At `rungs` it is validated early, and ends as `stopped` where it does worse than it may.
+    What it trained is gone with the result, unless `keep` takes it.
     Several processes (`settings.num_processes`) are started anew and have ended when this returns or raises.
 
     Raises:
@@ -71,7 +84,7 @@ def short_training(
     _check(architecture, corpus=corpus, settings=settings, seed=seed)
     devices = resolve_devices(settings)
     started = time.perf_counter()
-    evaluate = partial(_evaluate, architecture, corpus=corpus, settings=settings, seed=seed, rungs=rungs)
+    evaluate = partial(_evaluate, architecture, corpus=corpus, settings=settings, seed=seed, rungs=rungs, keep=keep)
     if len(devices) == 1:
         result = evaluate(device=devices[0], ranks=ALONE, report=report)
     else:
@@ -100,6 +113,7 @@ def _evaluate(
     ranks: Ranks,
     report: Report | None,
     rungs: Rungs | None,
+    keep: Keep | None,
 ) -> ProxyResult:
     """Train in this process."""
     check_dtype(settings.dtype, device=device)
@@ -114,6 +128,7 @@ def _evaluate(
             ranks=ranks,
             report=report,
             rungs=rungs,
+            keep=keep,
         )
     return replace(result, peak_memory_bytes=memory.read_bytes())
 
@@ -128,6 +143,7 @@ def _train_or_say_why(
     ranks: Ranks,
     report: Report | None,
     rungs: Rungs | None,
+    keep: Keep | None,
 ) -> ProxyResult:
     at_once = settings.batch_size // (ranks.count * settings.num_micro_batches)
     share = replace(settings, batch_size=at_once, num_processes=None, num_micro_batches=1)
@@ -148,7 +164,10 @@ def _train_or_say_why(
             raise
         message = f"{device} ran out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
     else:
-        return _result(outcome, settings=settings)
+        result = _result(outcome, settings=settings)
+        if keep is not None and result.status == "finished" and ranks.rank == 0:
+            keep(model)
+        return result
     # Outside the handler, whose traceback still holds the model and its activations.
     release_memory(device)
     return ProxyResult(status="out_of_memory", message=message)
@@ -167,8 +186,10 @@ def _train(
     held_out = validation_batch(
         corpus, num_sequences=settings.validation_sequences, sequence_tokens=settings.sequence_tokens
     )
+    end = corpus.tokenizer.end_of_document
+    reader = ReadsApart(model, end_of_document=end) if settings.reset_at_documents else model
     return train(
-        model,
+        reader,
         lambda step: training_batch(
             corpus,
             step=step,
@@ -180,7 +201,7 @@ def _train(
         settings,
         constrain=WeightNormalization(model).apply_ if settings.weight_normalization else None,
         validate=lambda: validate(
-            model,
+            reader,
             held_out,
             bytes_per_token=corpus.bytes_per_token,
             batch_size=settings.batch_size // ranks.count,

@@ -44,6 +44,9 @@ class DepthWidthSpace:
 
     num_meta_tokens: int = 0
     tie_embeddings: bool = True
+    norm_eps: float = 1e-6
+    """Added inside every norm; Nemotron-Flash's published code wants 1e-5."""
+
     dimensions: Dimensions = field(default_factory=Dimensions)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class DepthWidthSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
 
     def genomes(self) -> tuple[DepthWidthGenome, ...]:
@@ -122,6 +126,7 @@ class DepthWidthSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
 
     def encode(self, architecture: Architecture) -> DepthWidthGenome | None:

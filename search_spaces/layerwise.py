@@ -47,6 +47,9 @@ class LayerwiseSpace:
     max_operators: int = 36
     num_meta_tokens: int = 0
     tie_embeddings: bool = True
+    norm_eps: float = 1e-6
+    """Added inside every norm; Nemotron-Flash's published code wants 1e-5."""
+
     dimensions: Dimensions = field(default_factory=Dimensions)
     width_is_gene: bool = True
     """Whether the width is drawn and mutated; else samples are as wide as can be and only `fit` changes the width."""
@@ -82,6 +85,7 @@ class LayerwiseSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
 
     def sample(self, *, rng: np.random.Generator) -> Architecture:
@@ -98,6 +102,7 @@ class LayerwiseSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
 
     def mutate(self, genome: Architecture, *, rng: np.random.Generator) -> tuple[Architecture, str]:
@@ -153,6 +158,7 @@ class LayerwiseSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
 
     def contains(self, genome: Architecture) -> bool:

@@ -49,6 +49,9 @@ class StagedSpace:
 
     num_meta_tokens: int = 0
     tie_embeddings: bool = True
+    norm_eps: float = 1e-6
+    """Added inside every norm; Nemotron-Flash's published code wants 1e-5."""
+
     dimensions: Dimensions = field(default_factory=Dimensions)
     width_is_gene: bool = True
     """Whether the width is drawn and mutated as a fifth factor; else samples are as wide as can be and only `fit`
@@ -69,6 +72,7 @@ class StagedSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
         depths = self._reachable_depths()
         if not any(self.min_operators <= depth <= self.max_operators for depth in depths):
@@ -190,6 +194,7 @@ class StagedSpace:
             vocab_size=self.vocab_size,
             num_meta_tokens=self.num_meta_tokens,
             tie_embeddings=self.tie_embeddings,
+            norm_eps=self.norm_eps,
         )
 
     def encode(self, architecture: Architecture) -> StagedGenome | None:

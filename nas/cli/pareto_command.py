@@ -17,6 +17,7 @@ def pareto(
 
     from nas.cli.frontier_table import frontier_table
     from nas.errors import UsageError
+    from nas.fidelity.ranked_by import ranked_by
     from nas.run import Run
 
     if as_json and as_csv:
@@ -24,6 +25,8 @@ def pareto(
     run = Run(directory)
     if not (as_json or as_csv):
         typer.echo(frontier_table(run))
+        ranking = ranked_by(run.directory.path)
+        typer.echo(f"Ranked by {ranking['score']}: {ranking['why']}.", err=True)
         return
     frontier = run.study.history().frontier()
     measured_ms = run.measured_ms()

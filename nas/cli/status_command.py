@@ -22,6 +22,7 @@ def status(directory: RunDir, as_json: Json = False) -> None:
 
 
 def _status(run: "Run") -> dict[str, Any]:
+    from nas.fidelity.ranked_by import ranked_by
     from nas.halving_account import account
     from nas.trial_choice import choose_trials
 
@@ -42,6 +43,7 @@ def _status(run: "Run") -> dict[str, Any]:
         "infeasible": sum(record.status == "infeasible" for record in history),
         "stopped": len(history.stopped()),
         "halving": None if halving is None else {**halving.to_dict(), "words": str(halving)},
+        "ranking": ranked_by(run.directory.path),
         "retries": sum(len(record.attempts) for record in history)
         + sum(len(run.study.attempts(candidate.number)) for candidate in run.study.running()),
         "failures": dict(Counter(record.failure.kind for record in history if record.failure is not None)),
@@ -66,6 +68,7 @@ def _words(content: dict[str, Any]) -> str:
     ]
     if content["halving"] is not None:
         lines.append(f"halving     {content['halving']['words']}")
+    lines.append(f"ranked by   {content['ranking']['score']}: {content['ranking']['why']}")
     if content["retries"]:
         lines.append(f"retries     {content['retries']}, of evaluations that were lost or overdue")
     lines += [f"failed      {count} × {kind}" for kind, count in content["failures"].items()]

@@ -4,12 +4,14 @@ Travels to the workers, as the evaluation of a search does.
 """
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from nas.candidates import Evaluated, Failed, Outcome
 from nas.evaluation import ShortTrainingEvaluation
 from nas.fidelity.training import AT_INITIALIZATION, Training
 from proxies.memory import is_out_of_memory
+from proxies.rungs import Rungs
 from proxies.saliency import score_initialization
 from proxies.settings import TrainingSettings
 from proxies.short_training import ShortTraining
@@ -45,6 +47,19 @@ class TrainingEvaluation:
             # Recorded, and the other scores go on without it.
             return Failed("host_out_of_memory", f"One batch without training ran out of memory: {error}")
         return Evaluated(objectives={"perplexity": math.exp(found.loss)}, details={"scores": found.scores})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithLongerTrainings:
+    """Evaluates the candidates of a search, and the longer trainings beside them; picklable."""
+
+    short: ShortTrainingEvaluation
+
+    def __call__(self, genome: Hashable, seed: int, rungs: Rungs | None = None) -> Outcome:
+        """Evaluate whichever of the two it is."""
+        if isinstance(genome, Training):
+            return TrainingEvaluation(short=replace(self.short, probes=None))(genome, seed)
+        return self.short(genome, seed, rungs=rungs)
 
 
 def lengthened(settings: TrainingSettings, *, times: float) -> TrainingSettings:

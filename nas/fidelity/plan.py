@@ -17,7 +17,6 @@ from nas.run_directory import write_atomically
 from proxies.errors import FidelityError
 from proxies.fidelity import LEAST_CANDIDATES
 
-FOLDER: Final = "fidelity"
 FIRST_SEED: Final = 1000
 """Above the run's own by so much are the seeds here: its repeats are below."""
 
@@ -53,6 +52,17 @@ class FidelityPlan:
             for seed in (self.seeds if times else self.seeds[:1])
             for number, genome in sorted(genomes.items())
         ]
+
+    def joined_with(self, other: "FidelityPlan | None") -> "FidelityPlan":
+        """Return a plan of what either asks for; seeds are the other's, whose trainings may have begun."""
+        if other is None:
+            return self
+        return FidelityPlan(
+            trials=tuple(sorted({*self.trials, *other.trials})),
+            times=tuple(sorted({*self.times, *other.times})),
+            num_seeds=max(self.num_seeds, other.num_seeds),
+            first_seed=other.first_seed,
+        )
 
     def save(self, folder: Path) -> None:
         """Write the plan."""

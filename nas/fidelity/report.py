@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from nas.candidates import History
+from nas.config import SearchConfig
 from nas.errors import StudyError
+from nas.fidelity.files import REPORT
 from nas.fidelity.plan import FidelityPlan
 from nas.fidelity.rows import FailedTraining, FidelityRow, read_rows
 from nas.fidelity.statistics import (
@@ -20,13 +22,11 @@ from nas.fidelity.statistics import (
     shorter_trainings,
 )
 from nas.fidelity.training import Training
-from nas.run import Run
 from nas.run_directory import write_atomically
 from proxies.errors import FidelityError
 from proxies.projection import Projection, fit_projection
 
 SCHEMA_VERSION: Final = 1
-FILE_NAME: Final = "fidelity.json"
 
 FEW_EQUAL: Final = 10
 """Candidates of one size below which a reader is warned."""
@@ -81,7 +81,7 @@ class FidelityReport:
 
     def save(self, folder: Path) -> None:
         """Write `fidelity.json` into a run directory."""
-        write_atomically(folder / FILE_NAME, json.dumps(self.to_dict(), indent=2) + "\n")
+        write_atomically(folder / REPORT, json.dumps(self.to_dict(), indent=2) + "\n")
 
 
 def load_report(folder: Path) -> FidelityReport | None:
@@ -90,7 +90,7 @@ def load_report(folder: Path) -> FidelityReport | None:
     Raises:
         StudyError: it cannot be read, or was written by a newer version.
     """
-    path = folder / FILE_NAME
+    path = folder / REPORT
     if not path.is_file():
         return None
     try:
@@ -121,16 +121,16 @@ def _read(content: Mapping[str, Any]) -> FidelityReport:
     )
 
 
-def report_of(run: Run, plan: FidelityPlan, trainings: History[Training]) -> FidelityReport:
-    """Return what the trainings of a plan say.
+def report_of(
+    config: SearchConfig, history: History[Any], plan: FidelityPlan, trainings: History[Training]
+) -> FidelityReport:
+    """Return what the trainings of a plan say of the run with this configuration and history.
 
     Raises:
         FidelityError: fewer than five candidates were trained longer to their end.
     """
-    seed = run.config.seed
-    rows, failures = read_rows(
-        run.study.history(), trainings, plan, sequence_tokens=run.config.proxy.training.sequence_tokens
-    )
+    seed = config.seed
+    rows, failures = read_rows(history, trainings, plan, sequence_tokens=config.proxy.training.sequence_tokens)
     caveats = []
     comparisons: list[Comparison] = []
     last: FidelityError | None = None
@@ -158,7 +158,7 @@ def report_of(run: Run, plan: FidelityPlan, trainings: History[Training]) -> Fid
     judged = [(row, truth) for row in rows if (truth := row.at(longest.times)) is not None]
     noise = [found for times in plan.times if (found := noise_over_seeds(rows, times=times)) is not None]
     return FidelityReport(
-        name=run.config.name,
+        name=config.name,
         rows=tuple(rows),
         comparisons=tuple(comparisons),
         projection=fit_projection(

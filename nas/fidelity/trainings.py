@@ -3,7 +3,7 @@
 Never writes into the run's own study. What the trainings say is `report.py`.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from nas.candidates import Candidate, Failed, History, Record
 from nas.config import check_same_search, read_config
@@ -11,18 +11,15 @@ from nas.engine import run as run_engine
 from nas.evaluation import ShortTrainingEvaluation
 from nas.evolution.strategy import Problem, num_proposed
 from nas.fidelity.evaluation import TrainingEvaluation
+from nas.fidelity.files import FOLDER, JOURNAL
+from nas.fidelity.journal import OBJECTIVES, open_study
 from nas.fidelity.listed import Listed
-from nas.fidelity.plan import FOLDER, FidelityPlan
+from nas.fidelity.plan import FidelityPlan
 from nas.fidelity.training import Training, TrainingSpace
 from nas.run import Run
 from nas.search import SearchObserver, Uninterrupted, check_same_corpus, make_executor, prepare
 from nas.storage.journal import repaired_journal
-from nas.storage.open import journal_storage
-from nas.study import Study
 from proxies.short_training import ShortTraining
-
-OBJECTIVES: Final = ("perplexity",)
-JOURNAL: Final = "study.journal"
 
 
 def train(
@@ -58,10 +55,7 @@ def train(
         plan.save(folder)
         space = TrainingSpace(space=prepared.space)
         problem: Problem[Training] = Problem(space=space, expensive=OBJECTIVES, cheap=lambda _: {})
-        study: Study[Training] = Study(
-            space=space, objectives=OBJECTIVES, storage=journal_storage(journal, notice=observer.notice)
-        )
-        study.tell_written_results()
+        study = open_study(folder, space=prepared.space, notice=observer.notice)
         asked = plan.trainings(run.study.history())
         names = {problem.fingerprint(training) for training in asked}
         begun = [record.candidate for record in study.history()] + list(study.running())

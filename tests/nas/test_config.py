@@ -136,7 +136,7 @@ def test_on_resume_what_may_not_change_is_named_with_both_values():
         check_resumable(before, read(MINIMAL, "seed=1", "proxy.training.steps=200"), num_begun=4)
     assert f"proxy.training.steps: {before.proxy.training.steps} -> 200" in str(found.value)
     assert "seed: 0 -> 1" in str(found.value)
-    assert "only budget, resources, failures, study.storage may change" in str(found.value)
+    assert "only budget, resources, failures, study.storage, proxy.fidelity may change" in str(found.value)
 
 
 def test_on_resume_the_same_study_may_lie_elsewhere_but_be_no_other():
@@ -252,7 +252,29 @@ def test_halving_is_off_unless_asked_for_and_compares_costs_only():
     assert load_config("quick-cpu").halving is None
     halving = load_config("quick-cpu", overrides=["proxy.halving={}"]).halving
     assert halving.costs == ("latency_ms",)
-    assert halving.rungs == (0.11, 0.33)
+    assert (halving.rungs, halving.explore) == ((0.11, 0.2, 0.33), 0.05)
+
+
+def test_fidelity_is_off_unless_asked_for_and_may_change_on_resume():
+    off = load_config("quick-cpu")
+    assert off.proxy.fidelity is None
+    on = load_config("quick-cpu", overrides=["proxy.fidelity={}"])
+    section = on.proxy.fidelity
+    assert (section.every, section.candidates, section.tokens_multiple) == (50, 4, 4.0)
+    check_resumable(off, on, num_begun=4)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("{every: 3, candidates: 4}", "Raise every, or lower candidates"),
+        ("{tokens_multiple: 1}", "greater than 1"),
+        ("{evry: 3}", "every"),
+    ],
+)
+def test_rounds_of_longer_training_that_make_no_sense_are_refused(section, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config("quick-cpu", overrides=[f"proxy.fidelity={section}"])
 
 
 def test_rungs_out_of_order_are_refused_with_their_line():

@@ -42,3 +42,22 @@ def test_a_gpu_nobody_named_gives_no_figure_but_the_way_to_one():
 
 def test_repeats_of_the_frontier_are_announced():
     assert "trained 3 times more" in str(expected("budget.frontier_repeats=3", *FAST))
+
+
+def test_halving_probes_and_longer_trainings_are_in_the_sum_and_in_words():
+    cost = expected(
+        *FAST,
+        "objectives=[perplexity, recall_error, latency_ms]",
+        "proxy.probes={difficulty: tiny, tasks: [phonebook]}",
+        "proxy.halving={}",
+        "proxy.fidelity={every: 4, candidates: 1, tokens_multiple: 5}",
+    )
+    words = str(cost)
+    assert f"about {round((cost.work.candidates + 4) * 640):,} in all" in words
+    assert f"about {cost.work.candidates / 28:.0%} of the tokens of full trainings" in words
+    assert "an estimate, from small hybrids" in words
+    assert "phonebook (tiny): " in words
+    assert f"{cost.work.num_longer} candidates trained 5 times as long: {cost.work.num_longer * 5 * 640:,} tok" in words
+    assert "a record needs 5: raise candidates, or lower every" in words
+    hours = float(words.split("hours       ")[1].split(" CPU core-hours")[0])
+    assert hours == pytest.approx(cost.work.total * cost.time.seconds / 3600, 0.01)

@@ -44,7 +44,8 @@ def fidelity(
     """Train candidates of a run longer and say how well its scores rank them; continued exactly when called again."""
     import json
 
-    from nas.fidelity.plan import FOLDER, FidelityPlan, make_plan
+    from nas.fidelity.files import FOLDER, JOURNAL, REPORT
+    from nas.fidelity.plan import FidelityPlan, make_plan
     from nas.run import Run
 
     run = Run(directory)
@@ -59,17 +60,16 @@ def fidelity(
     )
     trainings = _train(run, plan, overrides=with_resources(overrides, executor=executor, address=address))
     from dashboards.report import write_report
-    from nas.fidelity.report import FILE_NAME, report_of
-    from nas.fidelity.trainings import JOURNAL
+    from nas.fidelity.report import report_of
 
-    report = report_of(run, plan, trainings)
+    report = report_of(run.config, run.study.history(), plan, trainings)
     report.save(run.directory.path)
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else _in_words(report))
     if run.state != "running":
         write_report(run.results(), run.directory.report)
     for caveat in report.caveats:
         typer.echo(f"note: {caveat}", err=True)
-    typer.echo(f"Kept: {run.directory.path / FILE_NAME}, trainings in {folder / JOURNAL}", err=True)
+    typer.echo(f"Kept: {run.directory.path / REPORT}, trainings in {folder / JOURNAL}", err=True)
     typer.echo(f"Rank the run by it: nas proxy score {directory}", err=True)
 
 
