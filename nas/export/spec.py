@@ -1,41 +1,73 @@
-"""Export format `spec`: the architecture with where it comes from, as YAML that every ARCH argument reads."""
+"""Format `spec`: an architecture with where it comes from, as YAML or JSON that every ARCH argument reads.
 
-from typing import Any
+The same document stands in every folder with weights, so that a model can always be traced back.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
 
 import yaml
 
 from nas.candidates import Record
 from nas.run import Run
+from search_spaces import Architecture
 
 SCHEMA_VERSION = 1
+
+SPEC_FILE: Final = "hybridnas.json"
+"""What the document is called in a folder with weights."""
 
 
 def spec_document(run: Run, record: Record[Any]) -> dict[str, Any]:
     """Return the architecture of one finished trial with its provenance, JSON-ready."""
     environment = run.environment()
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "architecture": record.candidate.description["target"],
-        "provenance": {
+    table = run.table()
+    workload = run.config.latency.workload
+    validation = table.validation(workload)
+    return document(
+        Architecture.from_dict(record.candidate.description["target"]),
+        {
             "search": run.config.name,
+            "study": run.config.study_name,
             "trial": record.number,
             "fingerprint": record.candidate.fingerprint,
             "genome": run.space.to_dict(record.genome),
             "scores": dict(record.objectives),
+            "num_evaluations": record.num_evaluations,
+            "deviation": record.deviation,
             "score_details": {name: value for name, value in record.details.items() if name != "curve"},
+            "predicted_latency_ms": record.objectives.get("latency_ms"),
             "measured_latency_ms": run.measured_ms().get(record.candidate.fingerprint),
             "latency_by_operator": record.candidate.description["latency_by_operator"],
-            "workload": run.config.latency.workload.to_dict(),
-            "device": run.table().fingerprint.to_dict(),
+            "workload": workload.to_dict(),
+            "device": table.fingerprint.to_dict(),
+            "latency_table": {
+                "sha256": hashlib.sha256(run.directory.latency.read_bytes()).hexdigest(),
+                "rows": len(table),
+                "validation": None if validation is None else validation.describe(),
+            },
             "proxy": run.config.proxy.model_dump(mode="json"),
             "corpus": environment["corpus"],
             "seed": record.candidate.seed,
             "packages": environment["packages"],
             "date": environment["date"],
         },
+    )
+
+
+def document(architecture: Architecture, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of an architecture that comes from anywhere."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "architecture": architecture.to_dict(),
+        "provenance": dict(provenance),
     }
 
 
-def spec_yaml(run: Run, record: Record[Any]) -> str:
-    """Return the document as YAML."""
-    return yaml.safe_dump(spec_document(run, record), sort_keys=False, allow_unicode=True, width=100)
+def spec_text(content: Mapping[str, Any], *, as_json: bool) -> str:
+    """Return the document as JSON, or as YAML."""
+    if as_json:
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=100)

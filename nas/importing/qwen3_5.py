@@ -1,0 +1,62 @@
+"""Qwen3.5, dense: gated DeltaNet or attention, and SwiGLU. Of a model that also sees, the text model."""
+
+from nas.errors import ModelImportError
+from nas.importing.config import Config
+from nas.importing.rope import read_rope
+from search_spaces import Architecture
+from search_spaces.specs import AttentionSpec, FFNSpec, GatedDeltaNetSpec, OperatorSpec
+
+
+def qwen3_5_architecture(config: Config) -> Architecture:
+    """Return the architecture of the text model."""
+    if isinstance(config.value("text_config"), dict):
+        config = Config(fields=config.value("text_config"), model_type=config.model_type)
+    config.require("hidden_act", "silu", "swish", default="silu")
+    config.require("attention_bias", False, default=False)
+    ffn = FFNSpec(intermediate_size=config.integer("intermediate_size"))
+    operators: list[OperatorSpec] = []
+    for kind in _kinds(config):
+        operators += [_attention(config) if kind == "full_attention" else _gated_deltanet(config), ffn]
+    return Architecture(
+        hidden_size=config.integer("hidden_size"),
+        operators=tuple(operators),
+        vocab_size=config.integer("vocab_size"),
+        tie_embeddings=config.flag("tie_word_embeddings", default=False),
+        norm_eps=config.number("rms_norm_eps", 1e-6),
+    )
+
+
+def _kinds(config: Config) -> list[str]:
+    if config.value("layer_types") is None:
+        interval = config.integer("full_attention_interval", 4)
+        layers = range(1, config.integer("num_hidden_layers") + 1)
+        return ["linear_attention" if layer % interval else "full_attention" for layer in layers]
+    kinds = config.words("layer_types")
+    other = sorted(set(kinds) - {"linear_attention", "full_attention"})
+    if other:
+        raise ModelImportError(f"{config.model_type}: layer_types {', '.join(other)} cannot be imported.")
+    return kinds
+
+
+def _attention(config: Config) -> AttentionSpec:
+    rope = read_rope(config, fraction=0.25)
+    heads = config.integer("num_attention_heads")
+    return AttentionSpec(
+        num_heads=heads,
+        num_kv_heads=config.integer("num_key_value_heads", heads),
+        head_dim=config.integer("head_dim", 256),
+        rope_theta=rope.rope_theta,
+        rotary_fraction=rope.rotary_fraction,
+        rope_scaling=rope.rope_scaling,
+        qk_norm=True,
+    )
+
+
+def _gated_deltanet(config: Config) -> GatedDeltaNetSpec:
+    return GatedDeltaNetSpec(
+        num_heads=config.integer("linear_num_key_heads", 16),
+        head_dim=config.integer("linear_key_head_dim", 128),
+        num_value_heads=config.integer("linear_num_value_heads", 32),
+        value_head_dim=config.integer("linear_value_head_dim", 128),
+        conv_width=config.integer("linear_conv_kernel_dim", 4),
+    )
