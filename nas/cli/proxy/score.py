@@ -1,20 +1,73 @@
-"""`nas proxy score`: a run's candidates by raw and by projected perplexity."""
+"""`nas proxy score`: a run's candidates by raw and by projected perplexity, and by tasks where these are asked for."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.cli.options import Json, RunDir
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nas.fidelity.ranking import Ranking
+    from nas.winners.evaluation.candidates import CandidateTasks
 
 
-def score(directory: RunDir, as_json: Json = False) -> None:
-    """Rank the candidates of a run by what longer training would give, beside what short training gave."""
+def score(
+    directory: RunDir,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks",
+            metavar="A,B",
+            help="Train candidates again and run these sets or tasks of lm-evaluation-harness; see docs/evaluation.md.",
+            show_default=False,
+        ),
+    ] = None,
+    trial: Annotated[
+        str, typer.Option("--trial", metavar="N|best|knee|frontier", help="With --tasks: which candidates.")
+    ] = "frontier",
+    task_folder: Annotated[
+        Path | None, typer.Option("--task-folder", metavar="DIR", help="Tasks of your own, as YAML files.")
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=0, help="Examples before each question; as set or task says if left out."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="First questions of each task.")] = None,
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Let tasks of coding run what the model writes, without a sandbox.")
+    ] = False,
+    context_tokens: Annotated[
+        int, typer.Option("--context-tokens", min=2, help="Tokens of a task's prompt the model sees at most.")
+    ] = 4096,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Sequences of a task at once.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Rank the candidates of a run by what longer training would give, beside what short training gave.
+
+    With --tasks: candidates on downstream tasks, beside their perplexity.
+    """
     import json
     from dataclasses import asdict
 
+    if tasks is not None:
+        found = _on_tasks(
+            directory,
+            tasks,
+            trial=trial,
+            task_folder=task_folder,
+            num_shots=shots,
+            limit=limit,
+            runs_code=run_code,
+            context_tokens=context_tokens,
+            batch_size=batch_size,
+        )
+        typer.echo(
+            json.dumps({"trials": [one.to_dict() for one in found]}, indent=2) if as_json else _tasks_table(found)
+        )
+        return
     from nas.fidelity.ranking import rank
     from nas.run import Run
 
@@ -26,6 +79,74 @@ def score(directory: RunDir, as_json: Json = False) -> None:
     typer.echo(_table(ranking))
     typer.echo(f"\nProjection: {ranking.why}")
     typer.echo(f"Frontier by projection: {_change(ranking)}")
+
+
+def _on_tasks(
+    directory: Path,
+    tasks: str,
+    *,
+    trial: str,
+    task_folder: Path | None,
+    num_shots: int | None,
+    limit: int | None,
+    runs_code: bool,
+    context_tokens: int,
+    batch_size: int,
+) -> "list[CandidateTasks]":
+    from nas.cli.counted_progress import tell
+    from nas.run import Run
+    from nas.trial_choice import choose_trials
+    from nas.winners.evaluation.task_names import asked_tasks, folders_of
+
+    names = [name.strip() for name in tasks.split(",")]
+    # Before anything is trained.
+    folders_of([task.name for task in asked_tasks(names)], own=task_folder)
+    run = Run(directory)
+    records = choose_trials(run.study.history(), trial)
+    from nas.winners.evaluation.candidates import score_candidates
+
+    found = score_candidates(
+        run,
+        records,
+        names,
+        task_folder=task_folder,
+        num_shots=num_shots,
+        limit=limit,
+        batch_size=batch_size,
+        context_tokens=context_tokens,
+        runs_code=runs_code,
+        report=tell,
+    )
+    for one in found:
+        if one.trained_perplexity != one.perplexity:
+            typer.echo(
+                f"note: trial {one.trial} has perplexity {one.trained_perplexity:.4f} trained again, "
+                f"{one.perplexity:.4f} in the search.",
+                err=True,
+            )
+    typer.echo(f"Kept: model and tasks.json of each in {run.directory.path / 'trials'}", err=True)
+    return found
+
+
+def _tasks_table(found: "Sequence[CandidateTasks]") -> str:
+    from nas.cli.task_table import figure
+    from nas.cli.text_table import text_table
+    from nas.winners.evaluation.harness import averages
+
+    tasks = [score.task for score in found[0].scores]
+    sets = list(averages(found[0].scores))
+    rows = [
+        [
+            str(one.trial),
+            f"{one.perplexity:.3f}",
+            *(figure(score.value) for score in one.scores),
+            *(figure(value) for value in averages(one.scores).values()),
+            one.pattern,
+        ]
+        for one in sorted(found, key=lambda one: one.perplexity)
+    ]
+    heads = ["trial", "perplexity", *tasks, *(f"mean of {name}" for name in sets), "operators"]
+    return text_table(heads, rows, right=[True] * (len(heads) - 1) + [False])
 
 
 def _table(ranking: "Ranking") -> str:
