@@ -16,9 +16,10 @@ _PAUSE_S: Final = 0.05
 class FileLock:
     """Held inside its context. The file stays; what counts is who has it locked."""
 
-    def __init__(self, path: Path, *, holds: Path) -> None:
-        """Lock the file `path`, which stands for what it `holds`."""
+    def __init__(self, path: Path, *, holds: Path, writer: str = "search") -> None:
+        """Lock the file `path`, which stands for what it `holds`, and which a `writer` writes."""
         self._path = path
+        self._writer = writer
         self._holds = holds
         self._file: IO[str] | None = None
 
@@ -47,7 +48,8 @@ class FileLock:
             holder = file.read().strip() or "unknown"
             file.close()
             raise RunDirectoryError(
-                f"One search at a time may write {self._holds}; process {holder} does. Wait for it, or stop it first."
+                f"One {self._writer} at a time may write {self._holds}; process {holder} does. Wait for it, or stop it "
+                "first."
             )
         file.truncate(0)
         file.write(str(os.getpid()))

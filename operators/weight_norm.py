@@ -59,14 +59,16 @@ def normalized_matrices(model: HybridLM) -> tuple[NormalizedMatrix, ...]:
 class WeightNormalization:
     """Normalises one model's weights whenever asked to; `triton` takes one launch for all of them."""
 
-    def __init__(self, model: HybridLM, *, backend: str = AUTO) -> None:
-        """Collect the matrices.
+    def __init__(self, of: HybridLM | tuple[NormalizedMatrix, ...], *, backend: str = AUTO) -> None:
+        """Collect the matrices of a model, whole on its device, or take those given: at least one.
+
+        Weights that several processes hold parts of are normalised by `sharded_weight_norm.py`.
 
         Raises:
             SpecError: an operator leaves a matrix undeclared.
             UnavailableError: no such backend, or it cannot run here.
         """
-        self.matrices = normalized_matrices(model)
+        self.matrices = normalized_matrices(of) if isinstance(of, HybridLM) else of
         self.backends = BackendChoice(
             operator="WeightNormalization",
             requested=backend,

@@ -29,7 +29,7 @@ def serve(*, connection_fd: int, work_fd: int, lengths: Sequence[int], rank: int
         kind: Kind = "result"
         content: Any = work(rank, lambda message: connection.send(("message", message)))
     except Exception as error:
-        kind, content = "error", _portable(error, rank=rank)
+        kind, content = "error", portable(error, rank=rank)
     connection.send((kind, content))
     # Peers may still be reading from this process what the last exchange left in its buffers.
     threading.Event().wait()
@@ -59,7 +59,7 @@ def _end_with_parent(connection: "Connection[tuple[Kind, Any], None]") -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _portable(error: Exception, *, rank: int) -> Exception:
+def portable(error: Exception, *, rank: int) -> Exception:
     """Return an error that travels, with where it was raised as a note."""
     trace = "".join(traceback.format_exception(error))
     error.add_note(f"Raised in process {rank}:\n{trace}")

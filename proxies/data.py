@@ -236,7 +236,7 @@ def training_batch(
             )
         places_B = step * batch_size + np.arange(batch_size, dtype=np.int64)
         starts_B = sequence_tokens * epoch_order(places_B, num_sequences=num_sequences, seed=seed)
-    return _gather(corpus.train, starts_B, sequence_tokens=sequence_tokens)
+    return sequences_at(corpus.train, starts_B, sequence_tokens=sequence_tokens)
 
 
 def validation_batch(corpus: Corpus, *, num_sequences: int, sequence_tokens: int) -> NDArray[np.int64]:
@@ -247,10 +247,11 @@ def validation_batch(corpus: Corpus, *, num_sequences: int, sequence_tokens: int
     last_start = corpus.validation.num_tokens - sequence_tokens - 1
     num = min(num_sequences, last_start // sequence_tokens + 1)
     starts_N = np.arange(num) * last_start // max(1, num - 1)
-    return _gather(corpus.validation, starts_N, sequence_tokens=sequence_tokens)
+    return sequences_at(corpus.validation, starts_N, sequence_tokens=sequence_tokens)
 
 
-def _gather(split: Split, starts_B: NDArray[np.int64], *, sequence_tokens: int) -> NDArray[np.int64]:
+def sequences_at(split: Split, starts_B: NDArray[np.int64], *, sequence_tokens: int) -> NDArray[np.int64]:
+    """Return the sequences from these tokens on with the token after each, [batch, sequence + 1]."""
     if isinstance(split.tokens, ShardedTokens):
         return split.tokens.windows(starts_B, length=sequence_tokens + 1)
     positions_BT = starts_B[:, None] + np.arange(sequence_tokens + 1)

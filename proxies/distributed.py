@@ -44,7 +44,7 @@ def evaluate_together(
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         part = _Part(evaluate=evaluate, devices=tuple(devices), rendezvous=Path(folder) / "rendezvous")
         results = run_together(
-            part, count=len(devices), on_message=tell, decides=_decides, environment=_loopback(devices[0])
+            part, count=len(devices), on_message=tell, decides=_decides, environment=loopback(devices[0])
         )
     peaks = [result.peak_memory_bytes for result in results if result.peak_memory_bytes is not None]
     return replace(results[0], peak_memory_bytes=max(peaks, default=None))
@@ -68,7 +68,7 @@ def _decides(result: ProxyResult) -> bool:
     return result.status in ("out_of_memory", "unbuildable")
 
 
-def _loopback(device: torch.device) -> dict[str, str]:
-    """Keep gloo from looking up this machine's name, which need not lead back to it."""
+def loopback(device: torch.device) -> dict[str, str]:
+    """Return variables that keep gloo from looking up this machine's name, which need not lead back to it."""
     names = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
     return {"GLOO_SOCKET_IFNAME": min(names)} if names and device.type == "cpu" else {}

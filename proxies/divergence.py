@@ -1,9 +1,9 @@
 """Tell a training that diverged from one that is merely bad."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 FAR_ABOVE_NATS: Final = 1.0
 """Above the first loss by more than this is worse than knowing nothing by a factor e in perplexity."""
@@ -29,6 +29,20 @@ class DivergenceWatch:
         self._num_seen = 0
         self._bound = math.inf
         self._num_above = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what it knows, JSON-ready."""
+        bound = self._bound if math.isfinite(self._bound) else None
+        return {"num_seen": self._num_seen, "bound": bound, "num_above": self._num_above}
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> "DivergenceWatch":
+        """Return a watch that goes on from what another knew."""
+        watch = cls()
+        watch._num_seen = mapping["num_seen"]
+        watch._bound = math.inf if mapping["bound"] is None else mapping["bound"]
+        watch._num_above = mapping["num_above"]
+        return watch
 
     def observe(self, losses: Sequence[float], gradient_norms: Sequence[float]) -> Divergence | None:
         """Take the next steps; return a divergence if one of them shows it."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.optim import Optimizer
 
@@ -39,6 +40,14 @@ class Updates:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
+    def memory_of(self, parameter: nn.Parameter) -> dict[str, Any]:
+        """Return what is remembered of a trained parameter, to be read or filled: moments, counters."""
+        for optimizer in self._optimizers:
+            if any(parameter is each for group in optimizer.param_groups for each in group["params"]):
+                memory: dict[str, Any] = optimizer.state[parameter]
+                return memory
+        raise KeyError("No optimizer trains this parameter.")
+
     @property
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]
@@ -64,12 +73,7 @@ def make_updates(model: nn.Module, settings: TrainingSettings, *, width: int | N
     decayed["params"] = [parameter for parameter in matrices if id(parameter) not in chosen]
     optimizers: list[Optimizer] = []
     if orthogonal:
-        muon = torch.optim.Muon(
-            orthogonal,
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        muon = _muon(orthogonal, settings)
         for group in muon.param_groups:
             group[_RATE_FACTOR] = factor
         optimizers.append(muon)
@@ -86,6 +90,19 @@ def _divided(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
             is_embedding = id(parameter) in embeddings or name.rpartition(".")[2] in EMBEDDING_NAMES
             (others if parameter.ndim < 2 or is_embedding else matrices).append(parameter)
     return matrices, others
+
+
+def _muon(matrices: list[nn.Parameter], settings: TrainingSettings) -> Optimizer:
+    if dist.is_initialized():
+        from torch.distributed.tensor import DTensor
+
+        from proxies.sharded_muon import ShardedMuon
+
+        if isinstance(matrices[0], DTensor):
+            return ShardedMuon(matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.Muon(
+        matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
 
 
 def _adamw(groups: list[dict[str, Any]], settings: TrainingSettings) -> Optimizer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 import torch.distributed as dist
@@ -22,6 +22,20 @@ _BUCKET_ELEMENTS: Final = 2**26
 
 _TIMEOUT: Final = timedelta(hours=1)
 """Of one exchange. The parent sees lost processes long before; this is for one that stands still."""
+
+
+class Sharing(Protocol):
+    """What those need to know who share rows out and add their results up."""
+
+    @property
+    def count(self) -> int:
+        """Processes in all."""
+
+    def share(self, rows_BT: NDArray[Any]) -> NDArray[Any]:
+        """Return this process's rows."""
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over the processes, in place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

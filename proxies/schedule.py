@@ -1,4 +1,4 @@
-"""The learning rate over the steps of a training: a linear warm-up, then one of a few ways down."""
+"""The learning rate over a training: a linear warm-up, then one of a few ways down."""
 
 import math
 from typing import Final
@@ -11,18 +11,33 @@ def learning_rate(settings: TrainingSettings, *, step: int) -> float:
     warmup = settings.warmup_steps
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
-    progress = (step + 1 - warmup) / max(1, settings.steps - warmup)
-    floor = settings.final_learning_rate_fraction
-    return settings.learning_rate * (floor + (1 - floor) * _SHAPES[settings.schedule](progress, settings))
+    return settings.learning_rate * fraction_of_peak(
+        settings.schedule,
+        progress=(step + 1 - warmup) / max(1, settings.steps - warmup),
+        final_fraction=settings.final_learning_rate_fraction,
+        decay_fraction=settings.decay_fraction,
+    )
 
 
-def _cosine(progress: float, settings: TrainingSettings) -> float:  # noqa: ARG001  a shape's signature
+def fraction_of_peak(schedule: Schedule, *, progress: float, final_fraction: float, decay_fraction: float) -> float:
+    """Return the rate as a share of its peak.
+
+    Args:
+        schedule: which way down.
+        progress: share of what follows the warm-up that is over after this step, up to 1.
+        final_fraction: where it ends.
+        decay_fraction: share over which `warmup_stable_decay` falls.
+    """
+    return final_fraction + (1 - final_fraction) * _SHAPES[schedule](progress, decay_fraction)
+
+
+def _cosine(progress: float, decay_fraction: float) -> float:  # noqa: ARG001  a shape's signature
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _warmup_stable_decay(progress: float, settings: TrainingSettings) -> float:
+def _warmup_stable_decay(progress: float, decay_fraction: float) -> float:
     """Stay at the peak, then fall linearly over the last share of the steps [arXiv 2404.06395]."""
-    return min(1.0, (1 - progress) / settings.decay_fraction) if settings.decay_fraction else 1.0
+    return min(1.0, (1 - progress) / decay_fraction) if decay_fraction else 1.0
 
 
 _SHAPES: Final = {"cosine": _cosine, "warmup_stable_decay": _warmup_stable_decay}

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from proxies.placement import autocast
-from proxies.ranks import ALONE, Ranks
+from proxies.ranks import ALONE, Sharing
 from proxies.settings import TrainingDtype
 
 
@@ -41,7 +41,7 @@ def validate(
     bytes_per_token: NDArray[np.int64] | NDArray[np.float64],
     batch_size: int,
     dtype: TrainingDtype,
-    ranks: Ranks = ALONE,
+    ranks: Sharing = ALONE,
 ) -> Validation:
     """Return the mean losses of predicting each token from those before; leaves the model in training mode.
 
@@ -55,8 +55,13 @@ def validate(
     num_bytes = torch.zeros_like(total_nats)
     model.eval()
     with torch.no_grad(), autocast(dtype, device=device):
-        # No batch at all where there are more processes than sequences.
-        for tokens_BT in torch.split(tokens_NT, batch_size) if len(tokens_NT) else ():
+        most = -(-len(sequences_NT) // ranks.count)
+        for first in range(0, most, batch_size):
+            tokens_BT = tokens_NT[first : first + batch_size]
+            if not len(tokens_BT):
+                # Others have a sequence more. A model that is spread over processes computes where all of them do.
+                model(torch.from_numpy(sequences_NT[:1, :-1]).to(device))
+                continue
             targets = tokens_BT[:, 1:].flatten()
             logits_BTV = model(tokens_BT[:, :-1])
             nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets, reduction="none").double()

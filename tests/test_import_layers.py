@@ -33,6 +33,7 @@ ONLY_IN = {
     "transformers": {"nas"},
     "tokenizers": {"proxies"},
     "datasets": {"proxies"},
+    "lm_eval": {"nas"},
     "pandas": {"latency", "dashboards", "nas"},
 }
 
@@ -115,10 +116,11 @@ def test_only_storages_in_postgresql_know_its_driver():
     }
 
 
-def test_only_the_executors_on_ray_and_the_submission_of_jobs_know_ray():
+def test_only_the_executors_and_launchers_on_ray_and_the_submission_of_jobs_know_ray():
     knowing = {path.relative_to(ROOT).as_posix() for path in files_of("nas") if "ray" in imported(path)}
     executors = {f"nas/executors/ray_{name}.py" for name in ("capacity", "cluster", "connection", "device")}
-    assert knowing == executors | {"nas/cli/submit_command.py"}
+    launchers = {"nas/winners/launch_ray.py", "nas/winners/launch_watch.py"}
+    assert knowing == executors | launchers | {"nas/cli/submit_command.py"}
 
 
 def loaded_by(module: str) -> set[str]:

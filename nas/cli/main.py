@@ -9,8 +9,10 @@ from nas.cli import (
     dashboard_command,
     data,
     doctor_command,
+    eval_command,
     export_command,
     generate_command,
+    import_command,
     latency,
     pareto_command,
     proxy,
@@ -22,6 +24,7 @@ from nas.cli import (
     status_command,
     study_command,
     submit_command,
+    train_command,
 )
 from search_spaces.errors import NasError
 
@@ -38,7 +41,10 @@ app.command("resume")(resume_command.resume)
 app.command("status")(status_command.status)
 app.command("pareto")(pareto_command.pareto)
 app.command("show")(show_command.show)
+app.command("train")(train_command.train)
 app.command("export")(export_command.export)
+app.command("import")(import_command.import_model)
+app.command("eval")(eval_command.evaluate)
 app.command("generate")(generate_command.generate)
 app.command("report")(report_command.report)
 app.command("dashboard")(dashboard_command.dashboard)

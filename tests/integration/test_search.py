@@ -1,10 +1,13 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 import yaml
 
 from nas.run import Run
+from nas.winners.weights import save_model
+from operators.model import HybridLM
 from search_spaces import Architecture
 
 pytestmark = pytest.mark.slow
@@ -108,6 +111,55 @@ def test_aging_keeps_every_candidate_within_the_budget(nas, finished, tmp_path):
     assert all(objectives["latency_ms"] <= median for _, _, objectives in genomes(tmp_path / "aging"))
 
 
+def test_the_whole_study_and_every_frontier_model_leave_with_what_is_known_of_them(nas, finished, tmp_path):
+    path, _ = finished
+    trials = Run(path).results().trials
+    nas("export", path, "--format", "csv", "-o", tmp_path / "trials.csv")
+    nas("export", path, "--format", "parquet", "-o", tmp_path / "trials.parquet")
+    for read in (pd.read_csv(tmp_path / "trials.csv"), pd.read_parquet(tmp_path / "trials.parquet")):
+        assert list(read.columns) == list(trials.columns)
+        assert read["fingerprint"].tolist() == trials["fingerprint"].tolist()
+    nas("export", path, "--format", "csv", "--trial", "best", "-o", tmp_path / "best.csv", expect=2)
+
+    models = ["export", path, "--trial", "frontier", "--format", "hf", "-o", tmp_path / "models", "--no-check"]
+    assert "--random-weights" in nas(*models, expect=2).stderr
+    assert not (tmp_path / "models").exists()
+    nas(*models, "--random-weights")
+    frontier = Run(path).study.history().frontier()
+    table = pd.read_csv(tmp_path / "models" / "frontier.csv")
+    assert table["trial"].tolist() == [record.number for record in frontier]
+    assert table["measured_latency_ms"].notna().all()
+    words = (tmp_path / "models" / "README.md").read_text()
+    for record in frontier:
+        folder = tmp_path / "models" / f"trial-{record.number}"
+        assert (folder / "model.safetensors").is_file()
+        assert 'class="this"' in (folder / "frontier.svg").read_text()
+        content = json.loads((folder / "hybridnas.json").read_text())
+        assert Architecture.from_dict(content["architecture"]).fingerprint() == record.candidate.fingerprint
+        assert content["provenance"]["scores"] == record.objectives
+        assert content["provenance"]["latency_table"]["rows"] == len(Run(path).table())
+        assert f"transformers serve trial-{record.number}" in words
+
+
+def test_a_trained_trial_leaves_with_what_its_search_knew(nas, finished, tmp_path):
+    path, _ = finished
+    record = Run(path).study.history().frontier()[0]
+    architecture = Architecture.from_dict(record.candidate.description["target"])
+    origin = {"search": "small", "trial": record.number, "fingerprint": record.candidate.fingerprint}
+    for name, described in (("mine", origin), ("other", {**origin, "fingerprint": "0" * 16})):
+        (tmp_path / name).mkdir()
+        provenance = {"origin": "training", "architecture_from": described, "validation_loss": 1.25}
+        save_model(tmp_path / name, HybridLM(architecture, seed=1), tokenizer=None, provenance=provenance)
+    command = ["--search", path, "--format", "hf", "--no-check", "-o", tmp_path / "out"]
+    assert "did not find this architecture" in nas("export", tmp_path / "other", *command, expect=2).stderr
+    nas("export", tmp_path / "mine", *command)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Latency measured on the whole model (ms)" in card
+    assert "| Validation loss of the training (nats a token) | 1.25 |" in card
+    assert "Untrained" not in card
+    assert 'class="this"' in (tmp_path / "out" / "frontier.svg").read_text()
+
+
 def test_status_pareto_show_export_and_report_agree(nas, finished, tmp_path):
     path, _ = finished
     status = json.loads(nas("status", path, "--json").stdout)
@@ -123,7 +175,7 @@ def test_status_pareto_show_export_and_report_agree(nas, finished, tmp_path):
     assert best["fingerprint"] in nas("show", path, "best").stdout
 
     nas("export", path, "--trial", "frontier", "-o", tmp_path / "winners")
-    assert len(list((tmp_path / "winners").iterdir())) == len(frontier)
+    assert len(list((tmp_path / "winners").glob("trial-*.yaml"))) == len(frontier)
     nas("export", path, "--trial", "frontier", "-o", tmp_path / "winners", expect=5)
     spec = tmp_path / "winners" / f"trial-{best['trial']}.yaml"
     exported = Architecture.from_dict(yaml.safe_load(spec.read_text())["architecture"])

@@ -40,6 +40,19 @@ def test_the_limit_is_the_loss_of_the_third_best_rival_and_later_of_the_second()
     assert limits(halving(), known) == pytest.approx((3.2, 2.6))
 
 
+def test_from_the_third_rung_on_the_best_rival_is_the_limit():
+    rule = halving(rungs=(0.1, 0.2, 0.3, 0.5))
+    known = [
+        Seen(
+            cheap={"cost": 1.0, "num_parameters": 100.0},
+            losses=tuple(loss - fallen for fallen in (0.0, 0.5, 0.6, 0.8)),
+            perplexity=math.exp(loss - 1),
+        )
+        for loss in (3.0, 3.1, 3.2, 3.3)
+    ]
+    assert limits(rule, known) == pytest.approx((3.2, 2.6, 2.4, 2.2))
+
+
 def test_a_larger_share_lets_more_go_on():
     known = [seen(loss) for loss in (3.0, 3.1, 3.2, 3.3, 3.4, 3.5, 3.6)]
     assert limits(halving(keep=0.5), known) == pytest.approx((3.3, 2.8))

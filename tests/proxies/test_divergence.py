@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -30,3 +31,13 @@ def test_a_loss_that_stays_far_above_its_start_diverged_where_it_rose() -> None:
 def test_spikes_and_a_poor_start_are_no_divergence() -> None:
     spikes = [5.0, *([50.0] * (PATIENCE_STEPS - 1) + [4.0]) * 5, *[5.9] * 100]
     assert DivergenceWatch().observe(spikes, [1.0] * len(spikes)) is None
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 5])
+def test_a_watch_goes_on_from_what_another_knew(num_before: int) -> None:
+    losses = [5.0, 4.0, *[6.1] * PATIENCE_STEPS]
+    first = DivergenceWatch()
+    assert first.observe(losses[:num_before], [1.0] * num_before) is None
+    rest = losses[num_before:]
+    watch = DivergenceWatch.from_dict(json.loads(json.dumps(first.to_dict(), allow_nan=False)))
+    assert watch.observe(rest, [1.0] * len(rest)) == DivergenceWatch().observe(losses, [1.0] * len(losses))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from proxies.ranks import Ranks
 from proxies.tokenizers import ByteTokenizer
 from proxies.validation import Validation, validate
 
@@ -45,3 +46,25 @@ def test_validating_changes_nothing_and_keeps_no_graph(bigram: nn.Module) -> Non
 
 def test_a_perplexity_beyond_floats_is_infinite() -> None:
     assert Validation(loss=1e4, bits_per_byte=1.0).perplexity == math.inf
+
+
+class _Third(Ranks):
+    """One of three that hears nothing of the others."""
+
+    def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+
+def test_every_process_computes_equally_often_and_counts_its_own(bigram: nn.Module) -> None:
+    # A model that is spread over processes computes only where all of them do.
+    calls: list[int] = []
+    bigram.register_forward_hook(lambda *_: calls.append(1))
+    losses = []
+    for rank in range(3):
+        ranks = _Third(rank=rank, count=3)
+        losses.append(
+            validate(bigram, SEQUENCES_NT, bytes_per_token=SIZES, batch_size=1, dtype="auto", ranks=ranks).loss
+        )
+    assert len(calls) == 9
+    alone = validate(bigram, SEQUENCES_NT, bytes_per_token=SIZES, batch_size=7, dtype="auto")
+    assert sum(losses) == pytest.approx(alone.loss, rel=1e-6)

@@ -98,6 +98,9 @@ def test_a_training_shows_its_scores_and_its_checkpoint(recipe, tmp_path):
     # What was trained is an architecture for every command.
     again = nas(tmp_path / "one" / "architecture.yaml", *options[:2], "-o", tmp_path / "two", *options[4:])
     assert again.stdout.splitlines()[:3] == result.stdout.splitlines()[:3]
+    wider = ["--vocab-size", "300", *options[:2], "-o", tmp_path / "three", *options[4:]]
+    assert nas(tmp_path / "one" / "architecture.yaml", *wider).exit_code == 0
+    assert "vocab_size: 300" in (tmp_path / "three" / "architecture.yaml").read_text()
 
 
 @pytest.mark.parametrize(
