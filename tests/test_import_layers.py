@@ -119,7 +119,7 @@ def test_only_storages_in_postgresql_know_its_driver():
 def test_only_the_executors_and_launchers_on_ray_and_the_submission_of_jobs_know_ray():
     knowing = {path.relative_to(ROOT).as_posix() for path in files_of("nas") if "ray" in imported(path)}
     executors = {f"nas/executors/ray_{name}.py" for name in ("capacity", "cluster", "connection", "device")}
-    launchers = {"nas/winners/launch_ray.py", "nas/winners/launch_watch.py"}
+    launchers = {"nas/winners/launching/ray_train.py", "nas/winners/launching/watch.py"}
     assert knowing == executors | launchers | {"nas/cli/submit_command.py"}
 
 

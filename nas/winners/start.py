@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.winners.checkpoint_files import checkpoint_steps
-from nas.winners.launch import Executor, launch
-from nas.winners.link import Link
+from nas.winners.launching.launch import Executor, launch
+from nas.winners.launching.link import Link
 from nas.winners.parallel.joining import is_launched
 from nas.winners.parallel.protocol import Parallel
 from nas.winners.progress import Message, Sending, TrainingObserver
 from nas.winners.recipe import check_same_training
 from nas.winners.stages import Plan, check_goes_on
+from nas.winners.tracking.trackers import check_installed
 from nas.winners.training import TrainingEnd, TrainingRequest, run_training
 from nas.winners.training_directory import TrainingDirectory, check_same_architecture
 
@@ -89,7 +90,9 @@ def opened(request: TrainingRequest) -> Iterator[None]:
         RunDirectoryError: the folder holds something, or another process writes it.
         ConfigError: another recipe than the one that is continued.
         CheckpointError: another architecture.
+        UnavailableError: the package of a tracker is missing.
     """
+    check_installed(request.recipe.tracking)
     directory = TrainingDirectory(request.output)
     is_continued = request.resume and directory.is_begun
     if not is_continued:

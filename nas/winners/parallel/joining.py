@@ -1,6 +1,6 @@
 """A process joins the others: by a file that only they know of, or by the variables that torchrun sets.
 
-Who starts the processes is `nas/winners/launch.py`.
+Who starts the processes is `nas/winners/launching/launch.py`.
 """
 
 import os

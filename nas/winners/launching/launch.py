@@ -1,8 +1,8 @@
 """Start the processes of one training, wherever they run, and return what the first of them returned.
 
     in this process     one process, or one of those that torchrun started
-    on this machine     new processes that live and die together (`launch_local.py`)
-    on a Ray cluster    workers of Ray Train, begun anew when one is lost (`launch_ray.py`)
+    on this machine     new processes that live and die together (`local.py`)
+    on a Ray cluster    workers of Ray Train, begun anew when one is lost (`ray_train.py`)
 
 What they do is the `TrainingPart`'s; how they exchange numbers is `parallel/`.
 """
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from nas.errors import UsageError
 from nas.interrupt import Interrupts
-from nas.winners.link import Link, TrainingPart
+from nas.winners.launching.link import Link, TrainingPart
 from nas.winners.parallel.config import ParallelConfig
 from nas.winners.parallel.joining import is_launched
 from proxies.settings import TrainingDtype
@@ -67,7 +67,7 @@ def launch(
                 raise UsageError("Either torchrun starts the processes or Ray does; got both. Leave one of them out.")
             return _among_launched(part, interrupts, config=config, device=device, dtype=dtype, on_message=on_message)
         if executor == "ray":
-            from nas.winners.launch_ray import launch_on_ray
+            from nas.winners.launching.ray_train import launch_on_ray
 
             return launch_on_ray(
                 part,
@@ -82,7 +82,7 @@ def launch(
                 interrupts=interrupts,
             )
         if config.processes > 1:
-            from nas.winners.launch_local import launch_here
+            from nas.winners.launching.local import launch_here
 
             return launch_here(
                 part, config=config, device=device, dtype=dtype, on_message=on_message, interrupts=interrupts

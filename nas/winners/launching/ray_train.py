@@ -20,11 +20,11 @@ from nas.errors import ResourceError
 from nas.executors.ray_capacity import CandidateResources, ClusterRoom
 from nas.executors.ray_connection import connected
 from nas.interrupt import Interrupts
-from nas.winners.launch_board import Board
-from nas.winners.launch_watch import Watch
-from nas.winners.link import Link, TrainingPart
+from nas.winners.launching.board import Board
+from nas.winners.launching.link import Link, TrainingPart
+from nas.winners.launching.stopping import STOP_FILE, StopFile, passed_on
+from nas.winners.launching.watch import Watch
 from nas.winners.parallel.config import ParallelConfig
-from nas.winners.stopping import STOP_FILE, StopFile, passed_on
 from proxies.child_process import portable
 from proxies.errors import LostProcessError, PeerLostError
 from proxies.memory import is_out_of_memory

@@ -9,10 +9,10 @@ from typing import Any, Final, Generic, TypeVar
 import torch
 
 from nas.interrupt import Interrupts
-from nas.winners.link import Link, TrainingPart
+from nas.winners.launching.link import Link, TrainingPart
+from nas.winners.launching.stopping import STOP_FILE, StopFile, passed_on
 from nas.winners.parallel.config import ParallelConfig
 from nas.winners.parallel.joining import device_of, joined_by_file
-from nas.winners.stopping import STOP_FILE, StopFile, passed_on
 from proxies.distributed import loopback
 from proxies.errors import LostProcessError
 from proxies.processes import run_together

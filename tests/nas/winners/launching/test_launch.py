@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from nas.errors import ResourceError, UsageError
-from nas.winners.launch import launch
-from nas.winners.link import Link
+from nas.winners.launching.launch import launch
+from nas.winners.launching.link import Link
 from nas.winners.parallel.config import ParallelConfig
 from nas.winners.parallel.protocol import Parallel
 from nas.winners.progress import Sending

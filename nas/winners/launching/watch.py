@@ -10,7 +10,7 @@ import ray
 
 from nas.executors.ray_capacity import ClusterRoom
 from nas.interrupt import Interrupts
-from nas.winners.launch_board import News
+from nas.winners.launching.board import News
 from nas.winners.parallel.config import ParallelConfig
 
 _LOOK_EVERY_S: Final = 0.2
