@@ -82,6 +82,7 @@ def _config(architecture: Architecture, *, attn_implementation: str) -> Any:
         and isinstance(ffn, FFNSpec)
         and architecture.operators == (attention, ffn) * (architecture.depth // 2)
         and attention.qk_norm
+        and not attention.output_gate
         and ffn.activation == "swiglu"
         and not architecture.num_meta_tokens
     )

@@ -187,7 +187,13 @@ def _heads(spec: AttentionSpec, call: Call) -> int:
     gathered = 0
     if call.past_tokens and not _in_place(call) and spec.shares_kv_with is None:
         gathered = call.batch_size * num_keys * _cached_width(spec) * call.element
-    return max(turned, kept + gathered + _attending(spec, call, num_keys=num_keys))
+    held = kept + gathered
+    return max(turned, held + _attending(spec, call, num_keys=num_keys), held + _gating(spec, call))
+
+
+def _gating(spec: AttentionSpec, call: Call) -> int:
+    """Return what the heads give, its gate, and the product of the two."""
+    return 3 * call.rows * spec.num_heads * spec.value_dim * call.element if spec.output_gate else 0
 
 
 def _preparing(spec: AttentionSpec, call: Call) -> tuple[int, int]:
@@ -275,7 +281,8 @@ def _heads_step(spec: AttentionSpec, call: Call) -> int:
     # Slots, and where a ring is longer than the window, ages.
     is_cut = spec.window is not None and slots - call.meta_tokens > spec.window
     masks = slots * (3 * _INDEX + 2 if is_cut else _INDEX + 1)
-    return max(turned, kept + masks, kept + slots + _attending_one(spec, call, num_keys=slots))
+    attending = _attending_one(spec, call, num_keys=slots)
+    return max(turned, kept + masks, kept + slots + max(attending, _gating(spec, call)))
 
 
 def _attending_one(spec: AttentionSpec, call: Call, *, num_keys: int) -> int:
@@ -329,7 +336,8 @@ def _mixer_width(spec: Mamba1Spec | Mamba2Spec) -> int:
 
 def _qkv_width(spec: AttentionSpec) -> int:
     own = 0 if spec.shares_kv_with is not None else _cached_width(spec)
-    return spec.num_heads * spec.head_dim + own
+    gate = spec.num_heads * spec.value_dim if spec.output_gate else 0
+    return spec.num_heads * spec.head_dim + own + gate
 
 
 def _qk_width(spec: AttentionSpec) -> int:

@@ -156,7 +156,8 @@ def _reading(spec: OwnSpec, is_kv_shared: bool) -> int:
     """Return the channels projected from the residual stream."""
     match spec:
         case AttentionSpec():
-            return spec.num_heads * spec.head_dim + _own_kv_width(spec, is_kv_shared)
+            gate = spec.num_heads * spec.value_dim if spec.output_gate else 0
+            return spec.num_heads * spec.head_dim + _own_kv_width(spec, is_kv_shared) + gate
         case Mamba1Spec():
             return 2 * spec.inner_size
         case Mamba2Spec():
@@ -193,7 +194,7 @@ def _inner(spec: OwnSpec, is_kv_shared: bool) -> int:
     match spec:
         case AttentionSpec():
             own = _own_kv_width(spec, is_kv_shared)
-            biases = spec.num_heads * spec.head_dim + own if spec.bias else 0
+            biases = _reading(spec, is_kv_shared) if spec.bias else 0
             return biases + (spec.head_dim * (2 if own else 1) if spec.qk_norm else 0)
         case Mamba1Spec():
             selection = spec.dt_rank + 2 * spec.state_size

@@ -111,13 +111,16 @@ class Writer:
         tape, rows = self.tape, self.rows
         queries, keys = spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim
         if spec.shares_kv_with is not None:
-            q = self._rotated(spec, self._normed(spec, qkv, [spec.num_heads]))
+            widths = [rows * width for width in _attention_widths(spec)]
+            q, *gate = tape.split(qkv, widths) if spec.output_gate else [qkv]
+            q = self._rotated(spec, self._normed(spec, q, [spec.num_heads]))
             k, v = self.key_values[spec.shares_kv_with]
             if not tape.has_made(k):
                 for array in (k, v):
                     tape.borrow(array)
         else:
-            qk, v = tape.split(qkv, [rows * (queries + keys), rows * spec.num_kv_heads * spec.value_dim])
+            others = [rows * width for width in _attention_widths(spec)[2:]]
+            qk, v, *gate = tape.split(qkv, [rows * (queries + keys), *others])
             qk = self._rotated(spec, self._normed(spec, qk, [spec.num_heads, spec.num_kv_heads]))
             q, k = tape.split(qk, [rows * queries, rows * keys])
             self.key_values[index] = (k, v)
@@ -135,7 +138,10 @@ class Writer:
         if spec.value_dim < wide:
             y = tape.make([y], rows * spec.num_heads * spec.value_dim, y.item_bytes)
         tape.still_holds(qkv, *unpadded)
-        return y
+        return tape.multiply(y, self._sigmoid(gate[0])) if gate else y
+
+    def _sigmoid(self, x: Array) -> Array:
+        return self.tape.make([x], x.numel, x.item_bytes, keep_output=True)
 
     def _normed(self, spec: AttentionSpec, x: Array, heads: list[int]) -> Array:
         if not spec.qk_norm:
@@ -407,9 +413,9 @@ class Writer:
 
 def _attention_widths(spec: AttentionSpec) -> list[int]:
     queries = spec.num_heads * spec.head_dim
-    if spec.shares_kv_with is not None:
-        return [queries]
-    return [queries, spec.num_kv_heads * spec.head_dim, spec.num_kv_heads * spec.value_dim]
+    own = [spec.num_kv_heads * spec.head_dim, spec.num_kv_heads * spec.value_dim]
+    gate = [spec.num_heads * spec.value_dim] if spec.output_gate else []
+    return [queries, *(own if spec.shares_kv_with is None else []), *gate]
 
 
 def _mamba2_widths(spec: Mamba2Spec) -> list[int]:

@@ -101,7 +101,10 @@ class AttentionSpec:
     """RMS normalization of each query and key head before rotation."""
 
     bias: bool = False
-    """Biases on the query, key and value projections (never on the output projection)."""
+    """Biases on the query, key, value and gate projections (never on the output projection)."""
+
+    output_gate: bool = False
+    """Multiply what the heads return by sigmoid(z), z projected from the input, as Qwen3.5 does (arXiv 2505.06708)."""
 
     shares_kv_with: int | None = None
     """Index of an earlier operator whose keys and values this one reads instead of its own."""
@@ -113,7 +116,7 @@ class AttentionSpec:
                 _check_positive(self, name)
         if self.value_head_dim == self.head_dim:
             object.__setattr__(self, "value_head_dim", None)
-        _check_flags(self, "qk_norm", "bias")
+        _check_flags(self, "qk_norm", "bias", "output_gate")
         if self.num_heads % self.num_kv_heads:
             raise _not_a_multiple(num_heads=self.num_heads, num_kv_heads=self.num_kv_heads)
         if self.rope_theta is None and (self.rope_scaling is not None or self.rotary_fraction != 1.0):

@@ -20,7 +20,7 @@ from nas.importing.mamba_hybrid import (
 )
 from nas.importing.nemotron_flash import as_published, nemotron_flash_architecture
 from nas.importing.nemotron_h import nemotron_h_architecture
-from nas.importing.qwen3_5 import qwen3_5_architecture
+from nas.importing.qwen3_5 import qwen3_5_architecture, without_constant_gates
 from nas.importing.transformer import llama_architecture, qwen2_architecture, qwen3_architecture
 
 _QWEN3_5: Final = Family(
@@ -28,6 +28,7 @@ _QWEN3_5: Final = Family(
     exporter=Qwen35Exporter(),
     renamed={"model.language_model.": "model.", "language_model.model.": "model."},
     dropped=("model.visual.", "visual.", "mtp."),
+    fold=without_constant_gates,
 )
 
 FAMILIES: Final[Mapping[str, Family]] = {

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nas.errors import CheckpointError, ModelImportError
-from nas.export.native.layout import mismatches, to_ours
+from nas.export.native.layout import Layout, mismatches, to_ours
 from nas.importing.config import read_config
+from nas.importing.dtypes import DTYPES
 from nas.importing.families import FAMILIES
 from proxies.json_tokenizer import TOKENIZER_FILE
 from search_spaces import Architecture
@@ -30,8 +31,8 @@ class ImportedModel:
     weights: dict[str, "Tensor"]
     """By the names of `HybridLM`."""
 
-    tokenizer_path: Path | None
-    """The folder, where it holds a tokenizer.json."""
+    has_tokenizer: bool
+    """Whether there is a tokenizer.json beside it."""
 
     model_type: str
 
@@ -51,7 +52,10 @@ def read_folder(folder: Path, *, dtype: "torch.dtype | None" = None) -> Imported
 
     config = read_config(folder)
     if config.model_type not in FAMILIES:
-        raise ModelImportError(f"The model_type {config.model_type!r} cannot be imported.{_known(config.model_type)}")
+        raise ModelImportError(
+            f"The model_type {config.model_type!r} cannot be imported.{near_miss(config.model_type, FAMILIES)}"
+        )
+    config.require("quantization_config", None, default=None)
     family = FAMILIES[config.model_type]
     try:
         architecture = family.architecture(config)
@@ -60,12 +64,14 @@ def read_folder(folder: Path, *, dtype: "torch.dtype | None" = None) -> Imported
     try:
         published = read_weights(folder)
     except CheckpointError as error:
-        raise ModelImportError(f"The weights in {folder} cannot be read: {error.__cause__ or error}.") from error
+        raise ModelImportError(
+            f"The weights in {folder} cannot be read: {error.__cause__ or error}. Only safetensors are."
+        ) from error
     named = {family.standard_name(name): tensor for name, tensor in published.items()}
     foreign = {name: tensor for name, tensor in named.items() if name is not None}
+    _require_plain(foreign)
     if architecture.tie_embeddings:
-        # Some write the shared matrix twice.
-        foreign.pop(_HEAD, None)
+        _leave_out_tied_head(foreign, family.layout_of(architecture))
     foreign = family.unfolded(foreign, architecture)
     layout = family.layout_of(architecture)
     wrong = mismatches({name: tuple(tensor.shape) for name, tensor in foreign.items()}, layout)
@@ -84,10 +90,27 @@ def read_folder(folder: Path, *, dtype: "torch.dtype | None" = None) -> Imported
     return ImportedModel(
         architecture=architecture,
         weights=dict(folded),
-        tokenizer_path=folder if (folder / TOKENIZER_FILE).is_file() else None,
+        has_tokenizer=(folder / TOKENIZER_FILE).is_file(),
         model_type=config.model_type,
     )
 
 
-def _known(model_type: str) -> str:
-    return near_miss(model_type, FAMILIES)
+def _require_plain(foreign: "dict[str, Tensor]") -> None:
+    """Refuse quantised weights, whose scales no operator knows."""
+    for name, tensor in foreign.items():
+        if tensor.dtype not in DTYPES.values():
+            raise ModelImportError(
+                f"Weights must be of dtype {', '.join(DTYPES)}; {name} is {str(tensor.dtype).removeprefix('torch.')}. "
+                "Download the model as it was before quantisation."
+            )
+
+
+def _leave_out_tied_head(foreign: "dict[str, Tensor]", layout: Layout) -> None:
+    """Leave out a head that stands beside the embedding it is tied to, as some write it; it must be the same."""
+    head = foreign.pop(_HEAD, None)
+    embedding = foreign.get(layout["embedding"][0].name)
+    if head is not None and embedding is not None and not head.equal(embedding):
+        raise ModelImportError(
+            f"tie_word_embeddings says that {_HEAD} is {layout['embedding'][0].name}, but they differ. "
+            "Which is meant? Set tie_word_embeddings to false, or delete one."
+        )

@@ -1,7 +1,10 @@
-"""Qwen3.5, dense: gated DeltaNet or attention, and SwiGLU. Of a model that also sees, the text model."""
+"""Qwen3.5, dense: gated DeltaNet or gated attention, and SwiGLU. Of a model that also sees, the text model."""
+
+from dataclasses import replace
 
 from nas.errors import ModelImportError
 from nas.importing.config import Config
+from nas.importing.family import Weights
 from nas.importing.rope import read_rope
 from search_spaces import Architecture
 from search_spaces.specs import AttentionSpec, FFNSpec, GatedDeltaNetSpec, OperatorSpec
@@ -10,9 +13,12 @@ from search_spaces.specs import AttentionSpec, FFNSpec, GatedDeltaNetSpec, Opera
 def qwen3_5_architecture(config: Config) -> Architecture:
     """Return the architecture of the text model."""
     if isinstance(config.value("text_config"), dict):
-        config = Config(fields=config.value("text_config"), model_type=config.model_type)
+        # Some say for the whole model only whether the head is the embedding.
+        tied = {"tie_word_embeddings": config.value("tie_word_embeddings")}
+        config = Config(fields=tied | config.value("text_config"), model_type=config.model_type)
     config.require("hidden_act", "silu", "swish", default="silu")
     config.require("attention_bias", False, default=False)
+    config.require("attn_output_gate", True, default=True)
     ffn = FFNSpec(intermediate_size=config.integer("intermediate_size"))
     operators: list[OperatorSpec] = []
     for kind in _kinds(config):
@@ -24,6 +30,27 @@ def qwen3_5_architecture(config: Config) -> Architecture:
         tie_embeddings=config.flag("tie_word_embeddings", default=False),
         norm_eps=config.number("rms_norm_eps", 1e-6),
     )
+
+
+def without_constant_gates(
+    weights: Weights, config: Config, architecture: Architecture
+) -> tuple[Weights, Architecture]:
+    """Return attention whose gate is zero, and so one half for any input, without it and half of its projection.
+
+    Such is attention that has no gate in a folder of this family.
+    """
+    del config
+    operators, folded = list(architecture.operators), dict(weights)
+    for index, spec in enumerate(architecture.operators):
+        if not isinstance(spec, AttentionSpec):
+            continue
+        reading, writing = (f"layers.{index}.operator.{name}.weight" for name in ("in_projection", "output"))
+        num_gates = weights[writing].shape[1]
+        if not weights[reading][-num_gates:].any():
+            operators[index] = replace(spec, output_gate=False)
+            folded[reading] = weights[reading][:-num_gates].clone()
+            folded[writing] = weights[writing] / 2
+    return folded, replace(architecture, operators=tuple(operators))
 
 
 def _kinds(config: Config) -> list[str]:
@@ -49,6 +76,7 @@ def _attention(config: Config) -> AttentionSpec:
         rotary_fraction=rope.rotary_fraction,
         rope_scaling=rope.rope_scaling,
         qk_norm=True,
+        output_gate=True,
     )
 
 

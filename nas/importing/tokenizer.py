@@ -11,12 +11,30 @@ from proxies.json_tokenizer import TOKENIZER_FILE, read_tokenizer, tokenizer_of
 from proxies.tokenizers import ByteTokenizer, Tokenizer
 
 
-def read_published_tokenizer(folder: Path) -> Tokenizer:
+def read_published_tokenizer(folder: Path, *, vocab_size: int) -> Tokenizer:
     """Return the tokenizer of a folder that has a `tokenizer.json`; of one that we wrote for bytes, that of bytes.
 
+    Args:
+        folder: of the model.
+        vocab_size: rows of its embedding, which may be more than there are tokens.
+
     Raises:
-        ModelImportError: neither the tokenizer's files nor the configuration say what ends a document.
+        ModelImportError: it is no tokenizer or that of another model, or neither the tokenizer's files nor the
+            configuration say what ends a document.
     """
+    try:
+        tokenizer = _read(folder)
+    except (DataError, ValueError) as error:
+        raise ModelImportError(f"The tokenizer in {folder} cannot be read: {error}") from error
+    if tokenizer.vocab_size > vocab_size:
+        raise ModelImportError(
+            f"The tokenizer in {folder} has {tokenizer.vocab_size} tokens, the model only {vocab_size}: it is that of "
+            f"another model. Put its own there, or none: without {TOKENIZER_FILE} the model is imported alone."
+        )
+    return tokenizer
+
+
+def _read(folder: Path) -> Tokenizer:
     try:
         tokenizer = read_tokenizer(str(folder))
     except DataError as error:

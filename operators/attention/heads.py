@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from operators.attention.backends import attend_fused, attend_one
-from operators.attention.reference import attend
+from operators.attention.reference import attend, gated
 from operators.attention.sight import Sight, Span, take
 from operators.attention.state import KeyValueState, cache_of
 from operators.backends import BackendChoice
@@ -33,12 +33,15 @@ class AttentionHeads(nn.Module):
 
     @property
     def widths(self) -> list[int]:
-        """Channels of q, or of q, k and v, that the projection must deliver side by side."""
+        """Channels of q, of k and v if they are its own, and of the gate if there is one, as they are projected."""
         spec = self.spec
         queries = spec.num_heads * spec.head_dim
-        if spec.shares_kv_with is not None:
-            return [queries]
-        return [queries, spec.num_kv_heads * spec.head_dim, spec.num_kv_heads * spec.value_dim]
+        own = [spec.num_kv_heads * spec.head_dim, spec.num_kv_heads * spec.value_dim]
+        return [
+            queries,
+            *(own if spec.shares_kv_with is None else []),
+            *([self.output_width] if spec.output_gate else []),
+        ]
 
     @property
     def output_width(self) -> int:
@@ -63,7 +66,7 @@ class AttentionHeads(nn.Module):
         documents = context.documents
         position_T = torch.arange(start, start + tokens, device=qkv_BTC.device)
         rotation = self._rotation(_document_positions(position_T, context) if documents else position_T)
-        q_BTHK, own = self._split(qkv_BTC, rotation)
+        q_BTHK, own, gate_BTI = self._split(qkv_BTC, rotation)
         if own is None:
             key_values = context.shared(_source(self.spec))
         else:
@@ -79,7 +82,8 @@ class AttentionHeads(nn.Module):
             window=self.spec.window,
             documents=documents,
         )
-        return self._attend(q_BTHK, key_values, sight).flatten(2)
+        y_BTI = self._attend(q_BTHK, key_values, sight).flatten(2)
+        return y_BTI if gate_BTI is None else gated(y_BTI, gate_BTI)
 
     def step(self, qkv_BC: Tensor, state: KeyValueState) -> Tensor:
         """Return the heads' outputs side by side for one token, [B, H·V]."""
@@ -87,7 +91,7 @@ class AttentionHeads(nn.Module):
         if backend == "triton":
             return self._fused_step(qkv_BC, state)
         last = state.position if self.spec.shares_kv_with is None else state.position - 1
-        q_BTHK, own = self._split(qkv_BC[:, None], self._rotation(last[None], kept=True))
+        q_BTHK, own, gate_B1I = self._split(qkv_BC[:, None], self._rotation(last[None], kept=True))
         if own is not None:
             last = last.clone()
             state.append(own[0][:, 0], own[1][:, 0])
@@ -97,7 +101,8 @@ class AttentionHeads(nn.Module):
             y_B1HV = attend(q_BTHK, *seen, mask=sees[None])
         else:
             y_B1HV = attend_one(q_BTHK, *seen, mask_S=mask_S)
-        return y_B1HV[:, 0].flatten(1)
+        y_BI = y_B1HV[:, 0].flatten(1)
+        return y_BI if gate_B1I is None else gated(y_BI, gate_B1I[:, 0])
 
     def _fused_step(self, qkv_BC: Tensor, state: KeyValueState) -> Tensor:
         from operators.attention.kernels import attention_step, new_scratch
@@ -121,6 +126,7 @@ class AttentionHeads(nn.Module):
             window=spec.window,
             wraps=state.wraps,
             has_own_kv=has_own_kv,
+            is_gated=spec.output_gate,
             scratch=state.scratch[spec.num_heads],
             norm=norm,
             norm_eps=0.0 if self.q_norm is None else self.q_norm.eps,
@@ -153,14 +159,17 @@ class AttentionHeads(nn.Module):
 
     def _split(
         self, qkv_BTC: Tensor, rotation: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        spec = self.spec
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
+        """Return queries, keys and values if they are its own, and the gate if there is one."""
+        spec, widths = self.spec, self.widths
         if spec.shares_kv_with is not None:
-            return self._prepare(qkv_BTC, [self.q_norm], rotation)[0], None
-        queries, keys, values = self.widths
-        qk_BTC, v_BTC = torch.split(qkv_BTC, [queries + keys, values], dim=-1)
+            q_BTC, *gates = torch.split(qkv_BTC, widths, dim=-1) if spec.output_gate else (qkv_BTC,)
+            return self._prepare(q_BTC, [self.q_norm], rotation)[0], None, gates[0] if gates else None
+        queries, keys, *others = widths
+        qk_BTC, v_BTC, *gates = torch.split(qkv_BTC, [queries + keys, *others], dim=-1)
         q_BTHK, k_BTGK = self._prepare(qk_BTC, [self.q_norm, self.k_norm], rotation)
-        return q_BTHK, (k_BTGK, torch.unflatten(v_BTC, -1, (spec.num_kv_heads, spec.value_dim)))
+        own = (k_BTGK, torch.unflatten(v_BTC, -1, (spec.num_kv_heads, spec.value_dim)))
+        return q_BTHK, own, gates[0] if gates else None
 
     def _prepare(
         self, flat_BTC: Tensor, norms: list[RMSNorm | None], rotation: tuple[Tensor, Tensor] | None

@@ -128,6 +128,7 @@ def _attention_step(
     HALF: tl.constexpr,
     NORMED: tl.constexpr,
     OWN: tl.constexpr,
+    GATED: tl.constexpr,
     WINDOWED: tl.constexpr,
     WRAPS: tl.constexpr,
     DOTS: tl.constexpr,
@@ -247,6 +248,17 @@ def _attention_step(
             )
             y_HV += tl.sum(tl.exp2(top_HC - top_H[:, None])[:, :, None] * mixed_HCV, 1)
         y_HV = tl.where(last < capacity, y_HV / total_H[:, None], float("nan"))
+        if GATED:
+            # Gates are behind all else that is projected.
+            gate_ptr = qkv_ptr + b * qkv_stride + G * R * K
+            if OWN:
+                gate_ptr += G * (K + V)
+            gate_HV = tl.load(
+                gate_ptr + (g * R + h)[:, None] * V + v[None, :],
+                mask=is_head_H[:, None] & is_value_V[None, :],
+                other=0.0,
+            )
+            y_HV = y_HV * tl.sigmoid(gate_HV.to(tl.float32))
         out_HV = ((b * G + g) * R + h)[:, None] * V + v[None, :]
         tl.store(y_ptr + out_HV, y_HV, mask=is_head_H[:, None] & is_value_V[None, :])
         if OWN:
@@ -286,6 +298,7 @@ def attention_step(
     window: int | None,
     wraps: bool,
     has_own_kv: bool,
+    is_gated: bool = False,
     scratch: StepScratch,
     norm: tuple[Tensor, Tensor] | None = None,
     norm_eps: float = 0.0,
@@ -294,7 +307,8 @@ def attention_step(
     """Return the heads' outputs side by side, [B, H·V] in the inputs' dtype; cache and position move on in place.
 
     Args:
-        qkv_BC: Projected queries, then keys and values if they are the operator's own; a view with contiguous channels.
+        qkv_BC: Projected queries, then keys and values if they are the operator's own, then gates if there are any; a
+            view with contiguous channels.
         keys_BSGK: Cached keys, contiguous, in slots as `KeyValueState` says.
         values_BSGV: Cached values, likewise.
         position: Tokens stored, int64 on the device; with own keys the token is stored there and the position moves on.
@@ -303,6 +317,7 @@ def attention_step(
         window: Tokens visible behind them, this one included; none means all. The cache must hold as many.
         wraps: Whether the cache is a ring.
         has_own_kv: Whether the token's key and value are in `qkv_BC`; else another operator has stored them.
+        is_gated: Whether the outputs are multiplied by sigmoid(gate); the gates are in `qkv_BC`.
         scratch: From `new_scratch`, of this cache and these heads.
         norm: Weights [K] of the norms of query and key; none means no norms. The second is unused without own keys.
         norm_eps: Added to their mean squares.
@@ -357,6 +372,7 @@ def attention_step(
         HALF=0 if frequency_F is None else frequency_F.shape[0],
         NORMED=norm is not None,
         OWN=has_own_kv,
+        GATED=is_gated,
         WINDOWED=window is not None,
         WRAPS=wraps,
         DOTS=uses_dots,

@@ -1,4 +1,4 @@
-"""The attention operator: one projection to queries, keys and values, the heads, one projection back."""
+"""The attention operator: one projection to queries, keys, values and gate, the heads, one projection back."""
 
 from typing import ClassVar, final
 

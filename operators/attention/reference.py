@@ -21,3 +21,8 @@ def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, mask: Tensor) -> T
         weights_BGRTS = scores_BGRTS.masked_fill(~mask_BTS[:, None, None], float("-inf")).softmax(-1)
         mixed_BGRTV: Tensor = weights_BGRTS @ v_BG1SV
     return mixed_BGRTV.permute(0, 3, 1, 2, 4).flatten(2, 3).to(q_BTHK.dtype)
+
+
+def gated(y: Tensor, gate: Tensor) -> Tensor:
+    """Return the heads' outputs times sigmoid(gate), a gate to every channel."""
+    return y * gate.sigmoid()

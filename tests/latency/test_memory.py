@@ -54,12 +54,13 @@ MODELS: dict[str, tuple[OperatorSpec, ...]] = {
     "attention, narrow values": (
         AttentionSpec(num_heads=3, num_kv_heads=1, head_dim=16, value_head_dim=8, rope_theta=1e4, rotary_fraction=0.5),
     ),
+    "attention, output gate": (AttentionSpec(num_heads=16, num_kv_heads=1, head_dim=32, bias=True, output_gate=True),),
     "window": (WINDOW,),
     "window as long as a chunk": (AttentionSpec(num_heads=4, num_kv_heads=1, head_dim=8, window=100),),
     "shared keys and values": (
         ATTENTION,
         FFNSpec(intermediate_size=96),
-        AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=16, rope_theta=1e4, shares_kv_with=0),
+        AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=16, rope_theta=1e4, shares_kv_with=0, output_gate=True),
     ),
     "shared window": (
         WINDOW,
@@ -81,6 +82,12 @@ MODELS: dict[str, tuple[OperatorSpec, ...]] = {
         HybridHeadSpec(
             attention=AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=8, bias=True),
             ssm=Mamba2Spec(num_heads=4, head_dim=8, state_size=16),
+        ),
+    ),
+    "hybrid head, output gate": (
+        HybridHeadSpec(
+            attention=AttentionSpec(num_heads=4, num_kv_heads=1, head_dim=16, output_gate=True),
+            ssm=Mamba2Spec(num_heads=4, head_dim=16, state_size=4),
         ),
     ),
     "ffn, swiglu": (FFNSpec(intermediate_size=170),),

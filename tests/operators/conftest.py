@@ -36,6 +36,12 @@ SPECS: dict[str, OperatorSpec] = {
         value_head_dim=5,
     ),
     "attention, window": AttentionSpec(num_heads=4, num_kv_heads=1, head_dim=6, window=7, rope_theta=1e4),
+    "attention, output gate": AttentionSpec(
+        num_heads=4, num_kv_heads=2, head_dim=6, value_head_dim=10, rope_theta=1e4, bias=True, output_gate=True
+    ),
+    "attention, window, output gate": AttentionSpec(
+        num_heads=2, num_kv_heads=1, head_dim=8, window=7, qk_norm=True, output_gate=True
+    ),
     "attention, long window": AttentionSpec(num_heads=2, num_kv_heads=2, head_dim=4, window=40),
     "mamba1": Mamba1Spec(inner_size=20, state_size=3, dt_rank=4),
     "mamba1, inner norms": Mamba1Spec(inner_size=12, state_size=4, dt_rank=2, conv_width=2, inner_norms=True),
@@ -61,6 +67,10 @@ SPECS: dict[str, OperatorSpec] = {
     ),
     "hybrid head, mamba2": HybridHeadSpec(
         attention=AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=6),
+        ssm=Mamba2Spec(num_heads=3, head_dim=8, state_size=5),
+    ),
+    "hybrid head, output gate": HybridHeadSpec(
+        attention=AttentionSpec(num_heads=4, num_kv_heads=1, head_dim=6, window=9, bias=True, output_gate=True),
         ssm=Mamba2Spec(num_heads=3, head_dim=8, state_size=5),
     ),
     "ffn, swiglu": FFNSpec(intermediate_size=17),

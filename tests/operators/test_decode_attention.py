@@ -42,6 +42,23 @@ CASES: dict[str, tuple[OperatorSpec, int]] = {
         1,
     ),
     "wider values": (AttentionSpec(num_heads=2, num_kv_heads=1, head_dim=6, value_head_dim=20, window=7), 1),
+    "an output gate": (
+        AttentionSpec(
+            num_heads=4, num_kv_heads=2, head_dim=8, value_head_dim=12, rope_theta=1e4, bias=True, output_gate=True
+        ),
+        1,
+    ),
+    "an output gate, one query head": (
+        AttentionSpec(num_heads=2, num_kv_heads=2, head_dim=8, window=4, output_gate=True),
+        0,
+    ),
+    "a hybrid head with an output gate": (
+        HybridHeadSpec(
+            attention=AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=6, value_head_dim=12, output_gate=True),
+            ssm=Mamba1Spec(inner_size=48, dt_rank=2),
+        ),
+        0,
+    ),
     "a hybrid head": (
         HybridHeadSpec(
             attention=AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=6, value_head_dim=12, window=6),
@@ -126,7 +143,9 @@ def test_an_operator_reads_the_cache_of_another_with_other_heads_and_window(
     for name in ("triton", "reference"):
         source: Any = built(AttentionSpec(num_heads=2, window=windows[0], **shared), backend=name)
         source.heads.cache_window = windows[1]
-        reader = built(AttentionSpec(num_heads=3, window=windows[1], shares_kv_with=0, **shared), backend=name)
+        reader = built(
+            AttentionSpec(num_heads=3, window=windows[1], shares_kv_with=0, output_gate=True, **shared), backend=name
+        )
         memory = {"batch_size": 1, "max_tokens": tokens, "device": "cpu", "dtype": torch.float32}
         cache = source.new_state(num_meta_tokens=2, **memory)
         view = reader.new_state(num_meta_tokens=2, source=cache, **memory)
@@ -174,6 +193,9 @@ REAL: dict[str, AttentionSpec] = {
     "window": AttentionSpec(num_heads=16, num_kv_heads=8, head_dim=64, value_head_dim=128, window=1024, rope_theta=1e4),
     "ungrouped": AttentionSpec(num_heads=16, num_kv_heads=16, head_dim=128, rope_theta=1e4, rotary_fraction=0.25),
     "wide heads": AttentionSpec(num_heads=16, num_kv_heads=2, head_dim=256, rope_theta=1e4),
+    "output gate": AttentionSpec(
+        num_heads=8, num_kv_heads=2, head_dim=256, qk_norm=True, rope_theta=1e7, rotary_fraction=0.25, output_gate=True
+    ),
 }
 
 

@@ -57,7 +57,7 @@ KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
         STATES | FLOATS | CACHE,
         ATTENTION
         | {"ROWS": 16, "HEADS": 4, "HALF": 64, "DOTS": True, "DTYPE": "bfloat16"}
-        | {"NORMED": True, "OWN": True, "WINDOWED": True, "WRAPS": True},
+        | {"NORMED": True, "OWN": True, "GATED": True, "WINDOWED": True, "WRAPS": True},
     ),
     "attention, another's cache, one query head": (
         "operators.attention.kernels",
@@ -65,7 +65,7 @@ KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
         STATES | FLOATS | CACHE,
         ATTENTION
         | {"ROWS": 1, "HEADS": 1, "HALF": 0, "DOTS": False, "DTYPE": "float32"}
-        | {"NORMED": False, "OWN": False, "WINDOWED": False, "WRAPS": False}
+        | {"NORMED": False, "OWN": False, "GATED": False, "WINDOWED": False, "WRAPS": False}
         # What Triton makes of arguments that are one.
         | {"G": 1, "R": 1, "M": 1},
     ),

@@ -62,9 +62,14 @@ def test_the_peak_of_a_hybrid_of_all_is_stated_within_a_twentieth(dtype: Trainin
 
 
 @pytest.mark.parametrize("checkpointing", [True, False], ids=["checkpointed", "kept"])
-def test_shared_keys_and_values_are_kept_once(checkpointing: bool) -> None:
+@pytest.mark.parametrize("gated", [False, True])
+def test_shared_keys_and_values_are_kept_once(gated: bool, checkpointing: bool) -> None:
     heads = {"num_heads": 4, "num_kv_heads": 4, "head_dim": 16}
-    operators = (AttentionSpec(**heads), FFNSpec(intermediate_size=64), AttentionSpec(**heads, shares_kv_with=0))
+    operators = (
+        AttentionSpec(**heads),
+        FFNSpec(intermediate_size=64),
+        AttentionSpec(**heads, shares_kv_with=0, output_gate=gated),
+    )
     architecture = Architecture(hidden_size=64, operators=operators, vocab_size=32)
     error = relative_error(architecture, batch_size=2, num_tokens=512, dtype="float32", checkpointing=checkpointing)
     assert abs(error) <= WITHIN

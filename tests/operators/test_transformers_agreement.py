@@ -27,7 +27,11 @@ from transformers.models.nemotron.modeling_nemotron import NemotronAttention, Ne
 from transformers.models.nemotron_h.modeling_nemotron_h import NemotronHAttention, NemotronHMamba2Mixer, NemotronHMLP
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2RotaryEmbedding
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3RMSNorm, Qwen3RotaryEmbedding
-from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
+from transformers.models.qwen3_5.modeling_qwen3_5 import (
+    Qwen3_5Attention,
+    Qwen3_5GatedDeltaNet,
+    Qwen3_5TextRotaryEmbedding,
+)
 from transformers.models.qwen3_next.modeling_qwen3_next import (
     torch_chunk_gated_delta_rule,
     torch_recurrent_gated_delta_rule,
@@ -134,6 +138,62 @@ def qwen2_attention_with_biases() -> tuple[OperatorSpec, Foreign]:
         attn_implementation="eager",
     )
     return spec, foreign_attention(Qwen2Attention(config, 0), Qwen2RotaryEmbedding(config), bias=True)
+
+
+class UnfoldedQwen35Attention(nn.Module):
+    """Qwen3.5's attention, its queries and gates held apart and its norms as they multiply, for their gradients."""
+
+    def __init__(self, config: Any, *, num_heads: int) -> None:
+        super().__init__()
+        self.attention: Any = Qwen3_5Attention(config, 0)
+        self.num_heads = num_heads
+        self.q_proj, self.g_proj = (
+            nn.Linear(WIDTH, num_heads * config.head_dim, bias=False, dtype=torch.float32) for _ in range(2)
+        )
+        self.k_proj, self.v_proj, self.o_proj = (getattr(self.attention, f"{name}_proj") for name in "kvo")
+        self.q_norm, self.k_norm = (Qwen3RMSNorm(config.head_dim, eps=NORM_EPS) for _ in range(2))
+        self.attention.q_norm, self.attention.k_norm = self.q_norm, self.k_norm
+        del self.attention.q_proj
+        self.attention.q_proj = self._interleaved
+
+    def _interleaved(self, x_BTD: Tensor) -> Tensor:
+        rows_HKD = [linear.weight.unflatten(0, (self.num_heads, -1)) for linear in (self.q_proj, self.g_proj)]
+        return F.linear(x_BTD, torch.cat(rows_HKD, dim=1).flatten(0, 1))
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:
+        return self.attention(*arguments, **named)
+
+
+def qwen3_5_attention(num_heads: int, num_kv_heads: int, rotary_fraction: float) -> tuple[OperatorSpec, Foreign]:
+    spec = AttentionSpec(
+        num_heads=num_heads,
+        num_kv_heads=num_kv_heads,
+        head_dim=16,
+        rope_theta=1e6,
+        rotary_fraction=rotary_fraction,
+        qk_norm=True,
+        output_gate=True,
+    )
+    config = Qwen3_5TextConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=1,
+        layer_types=["full_attention"],
+        num_attention_heads=num_heads,
+        num_key_value_heads=num_kv_heads,
+        head_dim=16,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 1e6,
+            "partial_rotary_factor": rotary_fraction,
+            "mrope_section": [2, 1, 1],
+        },
+        rms_norm_eps=NORM_EPS,
+        attn_implementation="eager",
+    )
+    theirs = UnfoldedQwen35Attention(config, num_heads=num_heads)
+    foreign = foreign_attention(theirs, Qwen3_5TextRotaryEmbedding(config), norms=True)
+    foreign.made_of["in_projection.weight"].append(theirs.g_proj.weight)
+    return spec, foreign
 
 
 def llama_3_attention() -> tuple[OperatorSpec, Foreign]:
@@ -378,6 +438,8 @@ CASES: dict[str, Callable[[], tuple[OperatorSpec, Foreign]]] = {
     "attention of Qwen3": qwen3_attention,
     "windowed attention of Qwen3": lambda: qwen3_attention(window=31),
     "attention of Qwen2": qwen2_attention_with_biases,
+    "gated attention of Qwen3.5": lambda: qwen3_5_attention(4, 2, 0.5),
+    "gated attention of Qwen3.5, one key head": lambda: qwen3_5_attention(3, 1, 0.25),
     "attention of Llama 3": llama_3_attention,
     "attention of Nemotron": nemotron_attention_half_rotated,
     "Mamba2 of NemotronH": lambda: nemotron_h_mamba2(1, 16),
@@ -427,6 +489,7 @@ def grads(foreign: Foreign) -> dict[str, Tensor]:
 LOSES_MORE = {
     "attention of Qwen2": ("in_projection.bias",),
     "attention of Qwen3": ("heads.k_norm.weight",),
+    "gated attention of Qwen3.5, one key head": ("heads.k_norm.weight",),
     "gated DeltaNet of Qwen3.5": ("in_projection.weight", "conv.weight", "A_log", "dt_bias", "input"),
 }
 """Gradients that nearly cancel, as that of a key's bias under softmax: there any bf16 loses 1 to 3 %, theirs too."""

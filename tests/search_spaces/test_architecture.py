@@ -103,6 +103,10 @@ def test_a_fingerprint_leaves_fields_at_their_default_out() -> None:
     architecture = architecture_from_pattern("a f", hidden_size=64, vocab_size=256)
     spec = spec_to_dict(architecture.operators[0], omit_defaults=True)
     assert set(spec) == {"kind", "num_heads", "num_kv_heads", "head_dim"}
+    gated = replace(architecture.operators[0], output_gate=True)
+    assert spec_to_dict(gated, omit_defaults=True) == spec | {"output_gate": True}
+    changed = replace(architecture, operators=(gated, *architecture.operators[1:]))
+    assert changed.fingerprint() != architecture.fingerprint()
 
 
 @pytest.mark.parametrize(

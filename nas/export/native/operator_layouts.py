@@ -52,12 +52,14 @@ def operator(spec: OperatorSpec, *, hidden_size: int, ours: str, theirs: str) ->
 
 
 def attention(spec: AttentionSpec, *, hidden_size: int, ours: str, theirs: str) -> Layout:
-    """Return q, k and v apart, the norms of queries and keys where there are any, and biases likewise."""
+    """Return q, k, v and the gate apart, the norms of queries and keys, and biases; of the last four what there is."""
     rows = {
         "q_proj": spec.num_heads * spec.head_dim,
         "k_proj": spec.num_kv_heads * spec.head_dim,
         "v_proj": spec.num_kv_heads * spec.value_dim,
     }
+    if spec.output_gate:
+        rows["g_proj"] = spec.num_heads * spec.value_dim
     layout = {
         f"{ours}in_projection.weight": tuple(
             Part(name=f"{theirs}{name}.weight", shape=(width, hidden_size)) for name, width in rows.items()

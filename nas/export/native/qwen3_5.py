@@ -1,9 +1,11 @@
 """Qwen3.5, dense: gated DeltaNet or attention, and SwiGLU; for transformers and vLLM.
 
-Its norms are stored as w − 1, and its attention multiplies what it returns by a gate, which stays at one half here:
-sigmoid of zero, made good by doubling the output projection.
+Its norms are stored as w − 1, and its attention multiplies what it returns by sigmoid(gate), where the rows of a head's
+gate follow those of its query. Without a gate it stays at one half: sigmoid of zero, made good by doubling the output
+projection.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 from nas.errors import ModelImportError
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 ENGINE: Final = "Qwen3.5"
 
 _STORED_MINUS_ONE: Final = ("layernorm.weight", "q_norm.weight", "k_norm.weight", "model.norm.weight")
-_QUERIES: Final = "self_attn.q_proj.weight"
-_OUTPUT: Final = "self_attn.o_proj.weight"
+_QUERIES: Final = "q_proj.weight"
+_GATES: Final = "g_proj.weight"
+_OUTPUT: Final = "o_proj.weight"
 
 
 @final
@@ -46,7 +49,7 @@ class Qwen35Exporter(NativeExporter):
         ungated = [index for index, spec in rules.indexed(architecture, DeltaNetSpec) if not spec.output_gate]
         becomes = with_constant_memory(unchanged(architecture)).architecture
         kinds = (AttentionSpec, GatedDeltaNetSpec, DeltaNetSpec, FFNSpec)
-        allowed = rules.AttentionRules(rope="always", qk_norm="always", partial_rotation=True)
+        allowed = rules.AttentionRules(rope="always", qk_norm="always", partial_rotation=True, output_gate=True)
         gated = rules.indexed(becomes, GatedDeltaNetSpec)
         return (
             *rules.other_kinds(architecture, kinds, engine=ENGINE, letters="gd, a and f"),
@@ -139,33 +142,28 @@ class Qwen35Exporter(NativeExporter):
 
     def folded_words(self, architecture: Architecture) -> tuple[str, ...]:
         """Return what stands for attention without a gate."""
-        if rules.first(architecture, AttentionSpec) is None:
+        ungated = [index for index, spec in rules.indexed(architecture, AttentionSpec) if not spec.output_gate]
+        if not ungated:
             return ()
         return ("attention's output gate is held at one half by zeros, and its output projection doubled",)
 
     def fold(self, foreign: dict[str, "Tensor"], architecture: Architecture) -> dict[str, "Tensor"]:
-        """Return norms less 1, queries with a gate of zeros beside each head, and doubled output projections."""
-        attends = rules.first(architecture, AttentionSpec)
+        """Return norms less 1, queries with a gate beside each head, and without a gate output projections doubled."""
         folded = {name: tensor - 1 if name.endswith(_STORED_MINUS_ONE) else tensor for name, tensor in foreign.items()}
-        for name, tensor in foreign.items():
-            if name.endswith(_QUERIES) and attends is not None:
-                q_HKD = tensor.reshape(attends.num_heads, attends.head_dim, -1)
-                with_gate_H2KD = q_HKD.new_zeros(attends.num_heads, 2 * attends.head_dim, tensor.shape[1])
-                with_gate_H2KD[:, : attends.head_dim] = q_HKD
-                folded[name] = with_gate_H2KD.flatten(0, 1)
-            elif name.endswith(_OUTPUT):
-                folded[name] = 2 * tensor
+        for prefix, spec in _attention(architecture):
+            queries = foreign[f"{prefix}{_QUERIES}"]
+            gates = folded.pop(f"{prefix}{_GATES}") if spec.output_gate else queries.new_zeros(queries.shape)
+            folded[f"{prefix}{_QUERIES}"] = _interleaved(queries, gates, num_heads=spec.num_heads)
+            if not spec.output_gate:
+                folded[f"{prefix}{_OUTPUT}"] = 2 * foreign[f"{prefix}{_OUTPUT}"]
         return folded
 
     def unfold(self, foreign: dict[str, "Tensor"], architecture: Architecture) -> dict[str, "Tensor"]:
-        """Return norms plus 1, queries without gate, and output projections halved."""
-        attends = rules.first(architecture, AttentionSpec)
+        """Return norms plus 1, and queries and gates apart, of attention that is taken to be gated everywhere."""
         ours = {name: tensor + 1 if name.endswith(_STORED_MINUS_ONE) else tensor for name, tensor in foreign.items()}
-        for name, tensor in foreign.items():
-            if name.endswith(_QUERIES) and attends is not None:
-                ours[name] = _without_gate(name, tensor, attends)
-            elif name.endswith(_OUTPUT):
-                ours[name] = tensor / 2
+        for prefix, spec in _attention(architecture):
+            if (name := f"{prefix}{_QUERIES}") in foreign:
+                ours[name], ours[f"{prefix}{_GATES}"] = _apart(name, foreign[name], spec)
         return ours
 
     def serve_commands(self, folder: str) -> dict[str, str]:
@@ -173,17 +171,27 @@ class Qwen35Exporter(NativeExporter):
         return {"transformers": f"transformers serve {folder}", "vllm": f"vllm serve {folder}"}
 
 
-def _without_gate(name: str, tensor: "Tensor", attends: AttentionSpec) -> "Tensor":
-    rows = 2 * attends.num_heads * attends.head_dim
+def _attention(architecture: Architecture) -> Iterator[tuple[str, AttentionSpec]]:
+    """Return every attention with what the names of its tensors begin with."""
+    for layer, spec in enumerate(mixers(architecture)):
+        if isinstance(spec, AttentionSpec):
+            yield f"model.layers.{layer}.self_attn.", spec
+
+
+def _interleaved(queries: "Tensor", gates: "Tensor", *, num_heads: int) -> "Tensor":
+    """Return the rows of each head's query, then of its gate, head by head."""
+    import torch
+
+    halves_HKD = [rows.reshape(num_heads, -1, rows.shape[1]) for rows in (queries, gates)]
+    return torch.cat(halves_HKD, dim=1).flatten(0, 1)
+
+
+def _apart(name: str, tensor: "Tensor", spec: AttentionSpec) -> tuple["Tensor", "Tensor"]:
+    rows = 2 * spec.num_heads * spec.head_dim
     if tensor.shape[0] != rows:
         raise ModelImportError(f"{name} must have {rows} rows, queries and gates; got {tensor.shape[0]}.")
-    q_HKD, gate_HKD = tensor.reshape(attends.num_heads, 2 * attends.head_dim, -1).chunk(2, dim=1)
-    if gate_HKD.any():
-        raise ModelImportError(
-            f"Attention here has no output gate; {name} has one that is not zero. Only folders whose gates are zero, "
-            "as our own exports have them, can be imported from Qwen3.5."
-        )
-    return q_HKD.flatten(0, 1)
+    queries_HKD, gates_HKD = tensor.reshape(spec.num_heads, 2 * spec.head_dim, -1).chunk(2, dim=1)
+    return queries_HKD.flatten(0, 1), gates_HKD.flatten(0, 1)
 
 
 def _mixer(spec: OperatorSpec, width: int, ours: str, layer: str) -> Layout:

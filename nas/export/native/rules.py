@@ -27,6 +27,7 @@ class AttentionRules:
     window: bool = False
     partial_rotation: bool = False
     frequency_scaling: bool = False
+    output_gate: bool = False
     fills_width: bool = False
     """Whether num_heads × head_dim must be the width of the model."""
 
@@ -101,6 +102,7 @@ def attention(architecture: Architecture, rules: AttentionRules, *, engine: str)
     for allowed, name, feature in (
         (rules.bias, "bias", "has no biases on q, k and v"),
         (rules.window, "window", "has no sliding window"),
+        (rules.output_gate, "output_gate", "does not gate what attention returns"),
     ):
         if not allowed:
             having = [index for index, spec in operators if getattr(spec, name)]

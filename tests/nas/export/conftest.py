@@ -39,6 +39,7 @@ def draw_attention(rng: random.Random, *, heads: int = 4, **given: object) -> At
         "bias": rng.random() < 0.5,
         "value_head_dim": rng.choice([None, 12]),
         **rotary,
+        "output_gate": rng.random() < 0.5,
     }
     return AttentionSpec(**{**settings, **given})
 
@@ -85,7 +86,7 @@ def draw_architecture(seed: int, *, kinds: tuple[str, ...] = KINDS) -> Architect
         source = operators[sources[0]]
         same = {name: getattr(source, name) for name in ("num_kv_heads", "head_dim", "value_head_dim", "rope_theta")}
         same |= {name: getattr(source, name) for name in ("rotary_fraction", "rope_scaling")}
-        operators.append(AttentionSpec(num_heads=8, **same, **shared))
+        operators.append(AttentionSpec(num_heads=8, output_gate=rng.random() < 0.5, **same, **shared))
     return Architecture(
         hidden_size=WIDTH,
         vocab_size=VOCAB,

@@ -1,6 +1,7 @@
 """Models of transformers' own classes, saved by it, become ours with the same logits; or one error says why."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from transformers import (
 )
 
 from nas.errors import ModelImportError
+from nas.export.native.qwen3_5 import Qwen35Exporter
 from nas.importing.config import Config
 from nas.importing.families import FAMILIES
 from nas.importing.folder import read_folder
@@ -214,9 +216,6 @@ def test_nvidias_names_and_pattern_are_read(tmp_path: Path) -> None:
 def test_the_text_model_of_one_that_also_sees_is_read(tmp_path: Path) -> None:
     model = published(tmp_path, Qwen3_5ForCausalLM, QWEN3_5)
     weights = load_file(tmp_path / "model.safetensors")
-    gates = weights["model.layers.1.self_attn.q_proj.weight"].view(4, 2, 8, 32)[:, 1]
-    gates.zero_()
-    model.load_state_dict(weights, strict=False)
     named = {name.replace("model.", "model.language_model.", 1): tensor for name, tensor in weights.items()}
     save_file(named | {"model.visual.patch_embed.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     config = json.loads((tmp_path / "config.json").read_text())
@@ -224,10 +223,86 @@ def test_the_text_model_of_one_that_also_sees_is_read(tmp_path: Path) -> None:
     assert_same_logits(tmp_path, model)
 
 
-def test_an_output_gate_that_is_not_zero_is_refused(tmp_path: Path) -> None:
+def random_qwen3_5(seed: int) -> Qwen3_5TextConfig:
+    rng = random.Random(seed)
+    groups, keys = rng.choice([1, 2, 3]), rng.choice([1, 2, 3])
+    layers = rng.randint(2, 5)
+    said = {"layer_types": [*rng.choices(["linear_attention", "full_attention"], k=layers - 1), "full_attention"]}
+    return Qwen3_5TextConfig(
+        **WIDTH | {"intermediate_size": rng.choice([40, 56])},
+        num_hidden_layers=layers,
+        **said if rng.random() < 0.6 else {"full_attention_interval": rng.choice([1, 2])},
+        num_attention_heads=groups * rng.choice([1, 2, 4]),
+        num_key_value_heads=groups,
+        head_dim=rng.choice([8, 16, 24]),
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": rng.choice([1e4, 1e7]),
+            "partial_rotary_factor": rng.choice([0.25, 0.5, 1.0]),
+            "mrope_interleaved": True,
+            "mrope_section": [1, 1, 1],
+        },
+        linear_num_key_heads=keys,
+        linear_key_head_dim=rng.choice([4, 6]),
+        linear_num_value_heads=keys * rng.choice([1, 2]),
+        linear_value_head_dim=rng.choice([6, 8]),
+        linear_conv_kernel_dim=rng.choice([2, 4]),
+        tie_word_embeddings=rng.random() < 0.5,
+        rms_norm_eps=rng.choice([1e-6, 1e-5]),
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_qwen3_5_comes_in_with_its_gates_and_leaves_as_it_came(tmp_path: Path, seed: int) -> None:
+    theirs = published(tmp_path / "published", Qwen3_5ForCausalLM, random_qwen3_5(seed), seed=seed)
+    assert_same_logits(tmp_path / "published", theirs)
+    imported = read_folder(tmp_path / "published")
+    attends = [spec for spec in imported.architecture.operators if isinstance(spec, AttentionSpec)]
+    assert attends
+    assert all(spec.output_gate for spec in attends)
+
+    (tmp_path / "back").mkdir()
+    exporter = Qwen35Exporter()
+    assert exporter.obstacles(imported.architecture) == exporter.emulations(imported.architecture) == ()
+    exporter.write(build(imported.architecture, imported.weights, where=tmp_path), tmp_path / "back", tokenizer=None)
+    was, came = (load_file(tmp_path / name / "model.safetensors") for name in ("published", "back"))
+    assert was.keys() == came.keys()
+    for name, weight in was.items():
+        # Norms are stored less 1, which rounds.
+        torch.testing.assert_close(came[name], weight, rtol=0, atol=1e-6 if weight.ndim == 1 else 0, msg=name)
+    again, report = Qwen3_5ForCausalLM.from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert not any(report.values()), report
+    assert_same_logits(tmp_path / "published", again.eval())
+
+
+def test_attention_whose_gates_are_zero_comes_in_without_gates_beside_attention_that_has_them(tmp_path: Path) -> None:
     published(tmp_path, Qwen3_5ForCausalLM, QWEN3_5)
-    with pytest.raises(ModelImportError, match=r"output gate; model\.layers\.1\.self_attn\.q_proj\.weight has one"):
-        read_folder(tmp_path)
+    rewritten(tmp_path, layer_types=["full_attention", "full_attention"])
+    weights = load_file(tmp_path / "model.safetensors")
+    attention = {name: tensor.clone() for name, tensor in weights.items() if ".1.self_attn." in name}
+    weights |= {name.replace(".1.", ".0."): tensor for name, tensor in attention.items()}
+    weights = {name: tensor for name, tensor in weights.items() if "linear_attn" not in name}
+    weights["model.layers.0.self_attn.q_proj.weight"].view(4, 2, 8, 32)[:, 1].zero_()
+    save_file(weights, tmp_path / "model.safetensors")
+    theirs = Qwen3_5ForCausalLM.from_pretrained(tmp_path).eval()
+    gates = [s.output_gate for s in read_folder(tmp_path).architecture.operators if isinstance(s, AttentionSpec)]
+    assert gates == [False, True]
+    assert_same_logits(tmp_path, theirs)
+
+
+def test_of_qwen3_5_what_no_operator_here_computes_is_named(tmp_path: Path) -> None:
+    published(tmp_path, Qwen3_5ForCausalLM, QWEN3_5)
+    for changes, message in (
+        ({"attn_output_gate": False}, "only attn_output_gate True can be imported; got False"),
+        ({"attention_bias": True}, "only attention_bias False can be imported; got True"),
+        ({"num_attention_heads": 2}, r"q_proj\.weight must have 32 rows, queries and gates; got 64"),
+        ({"model_type": "qwen3_5_moe"}, "'qwen3_5_moe' cannot be imported"),
+    ):
+        original = (tmp_path / "config.json").read_text()
+        rewritten(tmp_path, **changes)
+        with pytest.raises(ModelImportError, match=message):
+            read_folder(tmp_path)
+        (tmp_path / "config.json").write_text(original)
 
 
 def test_windows_are_where_the_configuration_says(tmp_path: Path) -> None:

@@ -29,24 +29,29 @@ class AttentionHeads(nn.Module):
         queries, keys = spec["num_heads"] * self.key_width, self.groups * self.key_width
         self.widths = [queries] if self.is_reader else [queries, keys, self.groups * self.value_width]
         self.output_width = spec["num_heads"] * self.value_width
+        if spec["output_gate"]:
+            self.widths.append(self.output_width)
 
     def forward(
         self, qkv_BTC: Tensor, memory: Memory | None, call: Call, shared: KeyValues | None
     ) -> tuple[Tensor, KeyValues]:
         """Return the heads' outputs side by side, and the keys and values they saw."""
-        q_BTC, *kv = qkv_BTC.split(self.widths, dim=-1)
+        q_BTC, *rest = qkv_BTC.split(self.widths, dim=-1)
         q_BHTK = self._heads(q_BTC, self.key_width, self.q_norm, call)
         if self.is_reader:
             assert shared is not None
             k_BGSK, v_BGSV = (x.to(q_BHTK.device) for x in shared)
             key_BS = call.key_positions[self.spec["shares_kv_with"]].to(q_BHTK.device)
         else:
-            k_BGTK = self._heads(kv[0], self.key_width, self.k_norm, call)
-            v_BGTV = kv[1].unflatten(-1, (self.groups, self.value_width)).transpose(1, 2)
+            k_BGTK = self._heads(rest[0], self.key_width, self.k_norm, call)
+            v_BGTV = rest[1].unflatten(-1, (self.groups, self.value_width)).transpose(1, 2)
             k_BGSK, v_BGSV, key_BS = self._remember(k_BGTK, v_BGTV, memory, call)
             call.key_positions[self.index] = key_BS
         y_BHTV = self._attend(q_BHTK, k_BGSK, v_BGSV, key_BS, call)
-        return y_BHTV.transpose(1, 2).flatten(2), (k_BGSK, v_BGSV)
+        y_BTI = y_BHTV.transpose(1, 2).flatten(2)
+        if self.spec["output_gate"]:
+            y_BTI = y_BTI * rest[-1].sigmoid()
+        return y_BTI, (k_BGSK, v_BGSV)
 
     def _heads(self, x_BTC: Tensor, width: int, norm: RMSNorm | None, call: Call) -> Tensor:
         x_BTHK = x_BTC.unflatten(-1, (-1, width))

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,7 +136,7 @@ def qwen3_5(rng: random.Random, width: int) -> tuple[OperatorSpec, ...]:
         value_head_dim=rng.choice([4, 8]),
         conv_width=rng.choice([2, 4]),
     )
-    return _layers(rng, [attends, gated])
+    return _layers(rng, [replace(attends, output_gate=True), gated, *([attends] if rng.random() < 0.5 else [])])
 
 
 def qwen3(rng: random.Random, width: int) -> tuple[OperatorSpec, ...]:

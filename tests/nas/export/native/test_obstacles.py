@@ -68,17 +68,18 @@ ATTENTION_CHANGES: dict[str, tuple[Change, str]] = {
     "scaled": (lambda a: replace(a, rope_theta=1e4, rope_scaling=RopeScaling(factor=2.0)), "rope_scaling|rope_theta"),
     "other heads": (lambda a: replace(a, num_heads=2, num_kv_heads=1), "choose num_heads"),
     "wide values": (lambda a: replace(a, value_head_dim=16), "leave value_head_dim out"),
+    "output gate": (lambda a: replace(a, output_gate=True), "leave output_gate out"),
 }
 
 STRUCK = {
-    "nemotron-h": {"rope", "qk_norm", "bias", "window", "partial rotation", "scaled", "wide values"},
-    "granite": {"qk_norm", "window", "partial rotation", "other heads", "wide values"},
-    "bamba": {"no rope", "qk_norm", "bias", "window", "scaled", "other heads", "wide values"},
+    "nemotron-h": {"rope", "qk_norm", "bias", "window", "partial rotation", "scaled", "wide values", "output gate"},
+    "granite": {"qk_norm", "window", "partial rotation", "other heads", "wide values", "output gate"},
+    "bamba": {"no rope", "qk_norm", "bias", "window", "scaled", "other heads", "wide values", "output gate"},
     "qwen3.5": {"no rope", "qk_norm", "bias", "window", "scaled", "wide values"},
-    "qwen3": {"no rope", "qk_norm", "bias", "window", "partial rotation", "wide values"},
-    "llama": {"no rope", "qk_norm", "window", "partial rotation", "wide values"},
-    "fla": {"no rope", "qk_norm", "partial rotation", "scaled", "other heads", "wide values"},
-    "nemotron-flash": {"bias", "window", "partial rotation", "scaled", "wide values"},
+    "qwen3": {"no rope", "qk_norm", "bias", "window", "partial rotation", "wide values", "output gate"},
+    "llama": {"no rope", "qk_norm", "window", "partial rotation", "wide values", "output gate"},
+    "fla": {"no rope", "qk_norm", "partial rotation", "scaled", "other heads", "wide values", "output gate"},
+    "nemotron-flash": {"bias", "window", "partial rotation", "scaled", "wide values", "output gate"},
 }
 
 
