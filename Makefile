@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_DIR ?= runs/demo
 
-.PHONY: demo test check lint types bench gpu-check gpu-tables clean
+.PHONY: demo winner test check lint types bench gpu-check gpu-tables clean
 
 ## demo: a real search on this machine, a few minutes; leaves $(RUN_DIR)/report.html
 demo: $(STAMP)
 	$(BIN)/nas search quick-cpu --run-dir $(RUN_DIR) --resume
+
+## winner: the demo's best model, trained for minutes against pure models of the same latency; who won, by how much
+winner: $(STAMP)
+	$(BIN)/python -m benchmarks.winner --run-dir $(RUN_DIR)
 
 ## test: the whole test suite
 test: $(STAMP)

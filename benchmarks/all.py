@@ -26,7 +26,10 @@ BENCHMARKS: Final = {
         "scaling_law",
         "probes",
         "halving",
+        "weight_normalization",
+        "meta_tokens",
         "demo",
+        "winner",
     ),
     "cuda": (
         "operators",
@@ -42,6 +45,8 @@ BENCHMARKS: Final = {
         "decode --model nemotron-flash-1b",
         "decode --model qwen3-0.6b",
         "latency_prediction",
+        "training_throughput",
+        "short_training",
     ),
 }
 """By device, in the order to run: what checks correctness first. A name may carry arguments."""

@@ -214,6 +214,25 @@ class Fidelity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingRun:
+    """A training of a whole model, finished or not."""
+
+    name: str
+    events: pd.DataFrame
+    """One row an event, oldest first, with `step` and `tokens`; further columns are `loss`, `learning_rate`,
+    `gradient_norm`, `weight_norm`, `tokens_per_s`, `mfu`, `seconds`, `validation_loss`, `perplexity` and
+    `bits_per_byte`, null or absent where not known."""
+
+    state: State
+    model: str
+    """The architecture in words."""
+
+    num_parameters: int
+    planned_tokens: int
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Results:
     """Everything a report or a dashboard shows of a study."""
 
@@ -231,6 +250,9 @@ class Results:
     comparison: Comparison | None = None
     fidelity: Fidelity | None = None
     """None where no candidate was trained longer."""
+
+    trainings: tuple[TrainingRun, ...] = ()
+    """Of its candidates, at full length."""
 
     planned_evaluations: int
     """The budget, repeats not counted."""

@@ -22,6 +22,7 @@ from dashboards.pareto import pareto_figure
 from dashboards.progress import progress_figure
 from dashboards.table import candidates_table
 from dashboards.text import number
+from dashboards.training import training_section
 
 FIGURES: Final[dict[str, Callable[[Results], go.Figure]]] = {
     "pareto": pareto_figure,
@@ -45,6 +46,7 @@ def page(results: Results) -> Element:
         _lineage(results),
         _curves(results),
         *([] if results.fidelity is None else [_fidelity(results.fidelity)]),
+        *([training_section(results.trainings)] if results.trainings else []),
         _table(results),
         _provenance(results),
     ]
@@ -59,6 +61,7 @@ def page(results: Results) -> Element:
             ("lineage", "Lineage"),
             ("curves", "Learning curves"),
             *([] if results.fidelity is None else [("fidelity", "Trust")]),
+            *([("training", "Training")] if results.trainings else []),
             ("candidates", "Candidates"),
             ("provenance", "Provenance"),
         )
