@@ -108,7 +108,8 @@ def _deviation(differences: Sequence[float]) -> float | None:
 def _repeat_differences(history: History[G]) -> list[float]:
     """Return the log of the expensive objective under another seed, minus that of the candidate itself."""
     name = history.objectives[0]
-    evaluated = [record for record in history if record.failure is None]
+    # Of what was stopped early it is not known.
+    evaluated = [record for record in history if name in record.objectives]
     logs = {record.number: math.log(record.objectives[name]) for record in evaluated}
     pairs = [
         (record.number, record.candidate.proposal.repeat_of)

@@ -528,12 +528,16 @@ def check_resumable(before: SearchConfig, after: SearchConfig, *, num_begun: int
 
 
 def check_same_search(before: SearchConfig, after: SearchConfig) -> None:
-    """Check that two resolved configurations differ in nothing but what may change.
+    """Check that two configurations, resolved, differ in nothing but what may change.
+
+    A field of the space that one leaves out and the other has at its default is no difference, so that a run which an
+    earlier version began goes on.
 
     Raises:
         ConfigError: something else differs.
     """
-    changed = changes(before.model_dump(mode="json"), after.model_dump(mode="json"), ignored=MAY_CHANGE)
+    first, second = (config.resolved().model_dump(mode="json") for config in (before, after))
+    changed = changes(first, second, ignored=MAY_CHANGE)
     if changed:
         raise ConfigError(
             f"On resume only {', '.join(MAY_CHANGE)} may change; got {'; '.join(changed[:_MOST_CHANGES])}"

@@ -203,7 +203,7 @@ def resume(
     before = read_config(text, where=str(directory.config))
     config = read_config(text, where=str(directory.config), overrides=overrides)
     if expected is not None:
-        check_same_search(before.resolved(), expected.resolved())
+        check_same_search(before, expected)
     with (
         directory.lock,
         claimed_storage(config, directory, is_new=False, notice=observer.notice) as storage,

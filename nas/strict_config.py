@@ -35,9 +35,20 @@ def read_strictly(model: type[M], text: str, *, where: str, overrides: Sequence[
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         lines = key_lines(text)
-        found = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+        every = error.errors(include_url=False)
+        # A list whose items are wrong also counts as too short, for the wrong ones are not counted.
+        found = [
+            each
+            for each in every
+            if each["type"] != "default_factory_not_called"
+            and not (each["type"] == "too_short" and any(_is_inside(other["loc"], each["loc"]) for other in every))
+        ]
         problems = [_describe(problem, lines, overridden, schema=model.model_json_schema()) for problem in found]
         raise ConfigError(f"{where}: " + "\n".join(problems)) from None
+
+
+def _is_inside(inner: Sequence[Any], outer: Sequence[Any]) -> bool:
+    return len(inner) > len(outer) and tuple(inner[: len(outer)]) == tuple(outer)
 
 
 def _override(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
@@ -67,7 +78,7 @@ def _describe(
     name = ".".join(map(str, path)) or "the configuration"
     place = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in lines), None)
     prefix = "" if place is None else f"line {lines[place]}, "
-    if path in overridden:
+    if any(path[: len(each)] == each for each in overridden):
         prefix = "--set, "
     match problem["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":

@@ -51,11 +51,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export architectures, whole studies, or models for other engines, with their provenance."""
-    import json
-
     from nas.errors import UsageError
     from nas.export.exporter import exporters
-    from nas.export.subjects import read_source
+    from nas.export.subjects import is_run, read_source
     from nas.export.table import TABLE_FORMATS
     from search_spaces.errors import near_miss
 
@@ -65,18 +63,13 @@ def export(
         raise UsageError(f"Unknown export format {format_name!r}.{near_miss(format_name, known)}")
     if random_weights and format_name not in with_weights:
         raise UsageError(f"The format {format_name} holds no weights. Leave --random-weights out.")
-    found = read_source(
-        source,
-        trial="frontier" if format_name in TABLE_FORMATS and trial is None and Path(source).is_dir() else trial,
-        search=search,
-        hidden_size=hidden_size,
-        vocab_size=vocab_size,
-    )
     if format_name in TABLE_FORMATS:
-        if trial is not None or found.run is None:
+        if trial is not None or search is not None or not is_run(Path(source)):
             raise UsageError(f"The format {format_name} holds whole studies: name a run directory, without --trial.")
-        written = _write_table(found, output, format_name=format_name, force=force)
-    elif format_name == "spec":
+        _say(_write_table(Path(source), output, format_name=format_name, force=force), as_json=as_json)
+        return
+    found = read_source(source, trial=trial, search=search, hidden_size=hidden_size, vocab_size=vocab_size)
+    if format_name == "spec":
         written = _write_specs(found, output, is_frontier=trial == "frontier", force=force)
     else:
         written = _write_models(
@@ -86,6 +79,12 @@ def export(
             is_frontier=trial == "frontier",
             options={"force": force, "random_weights": random_weights, "check": check},
         )
+    _say(written, as_json=as_json)
+
+
+def _say(written: list[dict[str, Any]], *, as_json: bool) -> None:
+    import json
+
     if as_json:
         typer.echo(json.dumps(written, indent=2))
         return
@@ -93,14 +92,15 @@ def export(
         typer.echo(entry["path"])
 
 
-def _write_table(source: "Source", output: Path, *, format_name: str, force: bool) -> list[dict[str, Any]]:
+def _write_table(directory: Path, output: Path, *, format_name: str, force: bool) -> list[dict[str, Any]]:
     from nas.export.staging import require_free, staged
     from nas.export.table import write_table
+    from nas.run import Run
 
-    assert source.run is not None
+    run = Run(directory)
     require_free(output, force=force, is_folder=False)
     with staged(output, is_folder=False) as place:
-        write_table(source.run, place, format_name=format_name)
+        write_table(run, place, format_name=format_name)
     return [{"path": str(output), "format": format_name}]
 
 
@@ -129,17 +129,12 @@ def _write_specs(source: "Source", output: Path, *, is_frontier: bool, force: bo
 def _write_models(
     source: "Source", output: Path, exporter: "Exporter", *, is_frontier: bool, options: dict[str, bool]
 ) -> list[dict[str, Any]]:
+    from nas.export.exporter import require_all_expressible
     from nas.export.staging import require_free, staged
-    from nas.export.writing import (
-        picture_of,
-        require_all_expressible,
-        require_weights,
-        write_frontier_table,
-        write_model,
-    )
+    from nas.export.writing import picture_of, require_weights, write_frontier_table, write_model
 
     require_weights(source, random_weights=options["random_weights"])
-    require_all_expressible(source, exporter)
+    require_all_expressible(exporter, {subject.name: subject.architecture for subject in source.subjects})
     require_free(output, force=options["force"], is_folder=True)
     written = []
     results = None if source.run is None else source.run.results()
@@ -156,16 +151,18 @@ def _write_models(
     for one in written:
         for words in one.emulations:
             typer.echo(f"{one.subject.name}: {words}", err=True)
-    return [_entry(one, output / one.folder if is_frontier else output, exporter.name) for one in written]
+    return [_entry(one, output / one.folder if is_frontier else output, exporter) for one in written]
 
 
-def _entry(one: "Exported", path: Path, format_name: str) -> dict[str, Any]:
+def _entry(one: "Exported", path: Path, exporter: "Exporter") -> dict[str, Any]:
+    import shlex
+
     return {
         "path": str(path),
         "trial": one.subject.trial,
-        "format": format_name,
+        "format": exporter.name,
         "difference": one.proof.difference,
         "checked": one.proof.words,
         "emulations": list(one.emulations),
-        "serve_commands": dict(one.serve_commands),
+        "serve_commands": exporter.serve_commands(shlex.quote(str(path))),
     }

@@ -55,6 +55,12 @@ def generate(
     """
     from nas.errors import UsageError
 
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"A prompt is UTF-8; byte {len(prompt[: error.start].encode()) + 1} of --prompt is not. Convert it."
+        ) from None
     sampling = (temperature, top_k, seed)
     is_folder = Path(model).is_dir()
     if random_weights:

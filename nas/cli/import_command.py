@@ -1,7 +1,7 @@
 """`nas import`: a published model becomes a checkpoint of ours."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,6 +10,10 @@ from nas.cli.options import Json
 if TYPE_CHECKING:
     from nas.importing.folder import ImportedModel
     from proxies.tokenizers import Tokenizer
+
+
+ORIGIN: Final = "import"
+"""Of the weights, in the checkpoint's provenance."""
 
 
 def import_model(
@@ -22,7 +26,7 @@ def import_model(
         str | None,
         typer.Option("--dtype", metavar="float32|bfloat16|float16", help="Of the weights; by default as published."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the checkpoint that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier import wrote there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Read a published model into our operators: to time it, evaluate it, train it on, or learn from it.
@@ -36,7 +40,6 @@ def import_model(
     from nas.importing.dtypes import DTYPES
     from nas.importing.folder import read_folder
     from nas.importing.tokenizer import read_published_tokenizer
-    from nas.winners.model_folder import MODEL_FILE
     from nas.winners.weights import build, save_model
     from search_spaces.errors import near_miss
 
@@ -45,10 +48,14 @@ def import_model(
     taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
     if taken and not force:
         raise RunDirectoryError(f"{output} exists. Choose another output, or replace the checkpoint with --force.")
-    if taken and not (output / MODEL_FILE).is_file():
-        raise RunDirectoryError(f"{output} is no checkpoint, so --force does not replace it. Choose another output.")
+    if taken and not _is_imported(output):
+        raise RunDirectoryError(
+            f"{output} is no imported checkpoint, so --force does not replace it. Choose another output."
+        )
     imported = read_folder(folder, dtype=None if dtype is None else DTYPES[dtype])
-    tokenizer = read_published_tokenizer(folder) if imported.tokenizer_path is not None else None
+    tokenizer = None
+    if imported.has_tokenizer:
+        tokenizer = read_published_tokenizer(folder, vocab_size=imported.architecture.vocab_size)
     model = build(imported.architecture, imported.weights, where=folder)
     with staged(output, is_folder=True) as place:
         save_model(place, model, tokenizer=tokenizer, provenance=_provenance(folder, imported))
@@ -63,8 +70,18 @@ def import_model(
     typer.echo(str(output))
 
 
+def _is_imported(output: Path) -> bool:
+    from nas.errors import CheckpointError
+    from nas.winners.model_folder import MODEL_FILE, read_model_folder
+
+    try:
+        return (output / MODEL_FILE).is_file() and read_model_folder(output).provenance.get("origin") == ORIGIN
+    except CheckpointError:
+        return False
+
+
 def _provenance(folder: Path, imported: "ImportedModel") -> dict[str, object]:
-    return {"origin": "import", "folder": folder.absolute().name, "model_type": imported.model_type}
+    return {"origin": ORIGIN, "folder": folder.absolute().name, "model_type": imported.model_type}
 
 
 def _report(

@@ -72,6 +72,11 @@ def train(
     output = output or _usual_output(source, trial)
     directory = TrainingDirectory(output)
     is_continued = resume and directory.is_begun
+    if resume and not is_continued and (source is None or recipe is None):
+        raise UsageError(
+            f"There is no training in {output} to go on with. Check --output; to begin one, name what to train and its "
+            "--recipe."
+        )
     chosen = _recipe(recipe, directory if is_continued else None, overrides=overrides or [])
     if source is None and not is_continued:
         raise UsageError(
@@ -130,8 +135,7 @@ def _recipe(name: str | None, directory: Any, *, overrides: list[str]) -> "Recip
         return load_recipe(name, overrides=overrides).resolved()
     if directory is None:
         raise UsageError(f"Say how to train: --recipe NAME|FILE. These ship: {', '.join(recipe_names())}.")
-    text = directory.recipe.read_text(encoding="utf-8")
-    return read_recipe(text, where=str(directory.recipe), overrides=overrides).resolved()
+    return read_recipe(directory.recipe_text(), where=str(directory.recipe), overrides=overrides).resolved()
 
 
 def _architecture(

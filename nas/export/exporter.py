@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from nas.errors import ExportError, UsageError
+from nas.errors import ExportError
 from proxies.tokenizers import Tokenizer
 from search_spaces import Architecture
-from search_spaces.errors import near_miss
 
 if TYPE_CHECKING:
     from operators.model import HybridLM
@@ -74,27 +73,29 @@ def exporters() -> Mapping[str, Exporter]:
     return {exporter.name: exporter for exporter in every}
 
 
-def exporter_named(name: str) -> Exporter:
-    """Return a format by its name.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    known = exporters()
-    if name not in known:
-        raise UsageError(f"No export format that holds weights is named {name!r}.{near_miss(name, known)}")
-    return known[name]
-
-
 def require_expressible(exporter: Exporter, architecture: Architecture) -> None:
     """Refuse an architecture that a format cannot hold.
 
     Raises:
         ExportError: it cannot; all obstacles are listed.
     """
-    obstacles = exporter.obstacles(architecture)
-    if obstacles:
-        listed = "\n".join(f"  - {obstacle}" for obstacle in obstacles)
-        raise ExportError(
-            f"The format {exporter.name} cannot hold this architecture; {len(obstacles)} in the way:\n{listed}"
-        )
+    require_all_expressible(exporter, {"this architecture": architecture})
+
+
+def require_all_expressible(exporter: Exporter, architectures: Mapping[str, Architecture]) -> None:
+    """Refuse architectures, by their names, of which a format cannot hold one.
+
+    Raises:
+        ExportError: with every obstacle of every one.
+    """
+    found = [(name, exporter.obstacles(architecture)) for name, architecture in architectures.items()]
+    refused = [(name, obstacles) for name, obstacles in found if obstacles]
+    if not refused:
+        return
+    is_one = len(architectures) == 1
+    what = refused[0][0] if is_one else f"{len(refused)} of {len(architectures)} models"
+    listed = (f"  - {obstacle}" if is_one else f"  - {name}: {obstacle}" for name, each in refused for obstacle in each)
+    raise ExportError(
+        f"The format {exporter.name} cannot hold {what}. In the way, and what to change in the space:\n"
+        + "\n".join(listed)
+    )

@@ -1,5 +1,7 @@
 """The card of an exported folder, README.md: what the model is, whence it comes, what was checked, how to run it."""
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -7,7 +9,7 @@ from latency.device import DeviceFingerprint
 from latency.workload import Workload
 from nas.export.exporter import TRANSFORMERS
 from search_spaces import Architecture
-from search_spaces.specs import spec_to_dict
+from search_spaces.specs import OperatorSpec, spec_to_dict
 
 PICTURE_FILE: Final = "frontier.svg"
 
@@ -31,21 +33,26 @@ def model_card(
     emulations: Sequence[str],
     serve_commands: Mapping[str, str],
     has_picture: bool,
+    has_tokenizer: bool,
+    brings_code: bool,
 ) -> str:
     """Return the card.
 
     Args:
         content: the document of `spec.py`; its provenance may hold `weights`, with their `origin`.
-        name: what the model is called.
+        name: of the folder.
         format_name: of the export.
         checked: what the round trip found, in words.
         emulations: what stands in for something else.
         serve_commands: command by engine.
         has_picture: whether the frontier's picture is beside the card.
+        has_tokenizer: whether the tokenizer's files are.
+        brings_code: whether the code of the model is, which transformers runs only when told to trust it.
     """
     architecture = Architecture.from_dict(content["architecture"])
     provenance = content["provenance"]
     is_random = provenance.get("weights", {}).get("origin") == "random"
+    origin = "found by HybridNAS and exported" if "search" in provenance else "exported by HybridNAS"
     tags = ["hybridnas", *(["random-weights"] if is_random else [])]
     parts = [
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [{', '.join(tags)}]\n---",
@@ -57,14 +64,13 @@ def model_card(
             "The folder serves to try engines and to time them."
         )
     parts += [
-        f"A language model of {architecture.depth} residual operators, found by HybridNAS and exported as "
-        f"`{format_name}`.",
+        f"A language model of {architecture.depth} residual operators, {origin} as `{format_name}`.",
         _rows("Scores", _scores(provenance)),
         f"![The frontier of the search; this model is ringed]({PICTURE_FILE})" if has_picture else "",
         _rows("Architecture", _architecture(architecture)),
         _operators(architecture),
-        _running(name, serve_commands),
-        f"## What was checked\n\n{checked}",
+        _running(name, serve_commands, has_tokenizer=has_tokenizer, brings_code=brings_code),
+        f"## What was checked\n\n{checked}{'' if serve_commands.keys() <= {TRANSFORMERS} else ' No other engine ran.'}",
         "Some of the model stands in for something else:\n\n" + "\n".join(f"- {words}" for words in emulations)
         if emulations
         else "",
@@ -74,7 +80,11 @@ def model_card(
 
 
 def _scores(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    scores = {_SCORES.get(name, name): value for name, value in provenance.get("scores", {}).items()}
+    scores = {_SCORES.get(name, name): _cell(value) for name, value in provenance.get("scores", {}).items()}
+    perplexity = _SCORES["perplexity"]
+    if perplexity in scores and provenance.get("deviation") is not None:
+        runs = provenance["num_evaluations"]
+        scores[perplexity] += f" (mean of {runs} runs, standard deviation {_cell(provenance['deviation'])})"
     weights = provenance.get("weights", {})
     measured, device, workload = (provenance.get(name) for name in ("measured_latency_ms", "device", "workload"))
     return {
@@ -87,13 +97,17 @@ def _scores(provenance: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _running(name: str, serve_commands: Mapping[str, str]) -> str:
+def _running(name: str, serve_commands: Mapping[str, str], *, has_tokenizer: bool, brings_code: bool) -> str:
     parts = ["## Running it"]
     if TRANSFORMERS in serve_commands:
+        classes = {"model": "AutoModelForCausalLM", **({"tokenizer": "AutoTokenizer"} if has_tokenizer else {})}
+        given = f"{json.dumps(name, ensure_ascii=False)}{', trust_remote_code=True' if brings_code else ''}"
+        lines = [f"{variable} = {auto}.from_pretrained({given})" for variable, auto in classes.items()]
+        imports = f"from transformers import {', '.join(classes.values())}"
+        parts.append("\n".join(("```python", imports, "", *lines, "```")))
+    if not has_tokenizer:
         parts.append(
-            "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'model = AutoModelForCausalLM.from_pretrained("{name}", trust_remote_code=True)\n'
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}", trust_remote_code=True)\n```'
+            "No tokenizer comes with these weights: give token ids, or put a `tokenizer.json` here to serve text."
         )
     parts += [f"{engine}:\n\n```sh\n{line}\n```" for engine, line in serve_commands.items()]
     return "\n\n".join(parts)
@@ -104,20 +118,23 @@ def _architecture(architecture: Architecture) -> dict[str, Any]:
         "Operators": f"`{architecture.pattern}`",
         "Width": architecture.hidden_size,
         "Vocabulary": architecture.vocab_size,
-        "Meta tokens": architecture.num_meta_tokens,
+        "Meta tokens": architecture.num_meta_tokens or None,
         "Head": "tied to the embedding" if architecture.tie_embeddings else "its own",
         "Fingerprint": f"`{architecture.fingerprint()}`",
     }
 
 
 def _operators(architecture: Architecture) -> str:
-    rows = ["| # | operator | dimensions |", "|---|---|---|"]
+    places: defaultdict[OperatorSpec, list[str]] = defaultdict(list)
     for index, spec in enumerate(architecture.operators):
+        places[spec].append(str(index))
+    rows = ["| # | operator | dimensions |", "|---|---|---|"]
+    for spec, indices in places.items():
         dimensions = _flat(
             {key: value for key, value in spec_to_dict(spec, omit_defaults=True).items() if key != "kind"}
         )
-        words = ", ".join(f"{key} {value}" for key, value in dimensions.items())
-        rows.append(f"| {index} | {spec.kind} | {words} |")
+        words = ", ".join(f"{key} {_cell(value)}" for key, value in dimensions.items())
+        rows.append(f"| {', '.join(indices)} | {spec.kind} | {words} |")
     return "\n".join(rows)
 
 
@@ -130,8 +147,12 @@ def _rows(title: str, content: Mapping[str, Any]) -> str:
 
 def _cell(value: Any) -> str:
     text = str(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        text = f"{value:,.4f}".rstrip("0").rstrip(".")
+    if isinstance(value, bool):
+        text = "yes" if value else "no"
+    elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        text = f"{int(value):,}"
+    elif isinstance(value, float):
+        text = f"{value:.2f}" if abs(value) >= 100 else f"{value:.4g}"
     text = text.replace("|", "\\|").replace("\n", " ")
     return text if len(text) <= _MOST_CELL else text[: _MOST_CELL - 1] + "…"
 

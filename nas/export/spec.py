@@ -14,10 +14,10 @@ from nas.candidates import Record
 from nas.run import Run
 from search_spaces import Architecture
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 SPEC_FILE: Final = "hybridnas.json"
-"""What the document is called in a folder with weights."""
+"""What the document is called in a folder with weights; in a frontier's folder, the list of its models."""
 
 
 def spec_document(run: Run, record: Record[Any]) -> dict[str, Any]:

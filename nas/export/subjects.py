@@ -14,8 +14,10 @@ from nas.run import Run
 from nas.trial_choice import choose_trials
 from nas.winners.model_folder import CHECKPOINTS, MODEL_FILE, read_model_folder
 from search_spaces import Architecture
+from search_spaces.yaml_reading import read_yaml
 
-FRONTIER: Final = "frontier"
+FOREIGN_CONFIG_FILE: Final = "config.json"
+"""Stands in folders that transformers reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,11 @@ def read_source(
     path = Path(where)
     if search is not None and not _is_checkpoint(path):
         raise UsageError(f"--search says which search found a checkpoint; {where} is no checkpoint. Leave it out.")
-    if path.is_dir() and not _is_checkpoint(path):
+    if (path / FOREIGN_CONFIG_FILE).is_file() and not _is_checkpoint(path):
+        raise UsageError(
+            f"{where} is a published model's folder. Make it a checkpoint first: nas import {where} -o CKPT"
+        )
+    if is_run(path):
         return _of_run(Run(path), trial or "best")
     if trial is not None:
         raise UsageError(f"--trial chooses among the trials of a run; {where} is one model. Leave it out.")
@@ -76,6 +82,11 @@ def read_source(
         return Source(subjects=(_of_architecture(where, hidden_size=hidden_size, vocab_size=vocab_size),))
     run = None if search is None else Run(search)
     return Source(subjects=(_of_checkpoint(path, run),), run=run)
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a path is meant as a run directory: a folder that is no checkpoint."""
+    return path.is_dir() and not _is_checkpoint(path)
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -107,9 +118,14 @@ def _of_checkpoint(path: Path, run: Run | None) -> Subject:
         records = {(record.number, record.candidate.fingerprint): record for record in run.study.history()}
         record = records.get((origin.get("trial"), origin.get("fingerprint")))
         if record is None:
+            known = (
+                f"comes from trial {origin['trial']} of {origin.get('search')!r}"
+                if "trial" in origin
+                else "names no trial"
+            )
             raise UsageError(
-                f"{run.directory.path} did not find this architecture: {path} comes from "
-                f"trial {origin.get('trial')} of {origin.get('search')!r}. Name that run, or leave --search out."
+                f"{run.directory.path} did not find this architecture: {path} {known}. "
+                "Name the run that did, or leave --search out."
             )
         trial = record.number
         provenance = spec_document(run, run.study.history().ranked(record))["provenance"]
@@ -128,8 +144,20 @@ def _of_architecture(name: str, *, hidden_size: int | None, vocab_size: int | No
     return Subject(
         name=Path(name).stem if is_file else f"model-{architecture.fingerprint()}" if " " in name else name,
         architecture=architecture,
-        content=document(architecture, {"architecture_source": name, **_made_here()}),
+        content=document(architecture, _recorded(Path(name), architecture) if is_file else _written(name)),
     )
+
+
+def _recorded(file: Path, architecture: Architecture) -> dict[str, Any]:
+    """Return what an exported specification says of its architecture; not of one that was changed since."""
+    provenance = read_yaml(file.read_text(encoding="utf-8"), where=str(file)).get("provenance")
+    if isinstance(provenance, dict) and provenance.get("fingerprint") == architecture.fingerprint():
+        return provenance
+    return _written(str(file))
+
+
+def _written(source: str) -> dict[str, Any]:
+    return {"architecture_source": source, **_made_here()}
 
 
 def _made_here() -> dict[str, Any]:

@@ -3,16 +3,18 @@
 The formats are the exporters'; that an output is whole or not there is `staging.py`.
 """
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nas.errors import ExportError, UsageError
+from nas.errors import UsageError
 from nas.export.exporter import Exporter
 from nas.export.model_card import PICTURE_FILE, model_card
 from nas.export.round_trip import Proof, prove
-from nas.export.spec import SPEC_FILE, spec_text
+from nas.export.spec import SCHEMA_VERSION, SPEC_FILE, spec_text
 from nas.export.subjects import Source, Subject
 from proxies.tokenizers import Tokenizer
 
@@ -38,25 +40,6 @@ class Exported:
     proof: Proof
     emulations: tuple[str, ...]
     serve_commands: Mapping[str, str]
-
-
-def require_all_expressible(source: Source, exporter: Exporter) -> None:
-    """Refuse models that the format cannot hold, before anything is written.
-
-    Raises:
-        ExportError: with every obstacle of every model.
-    """
-    found = {
-        subject.name: obstacles
-        for subject in source.subjects
-        if (obstacles := exporter.obstacles(subject.architecture))
-    }
-    if found:
-        listed = "\n".join(f"  - {name}: {obstacle}" for name, obstacles in found.items() for obstacle in obstacles)
-        raise ExportError(
-            f"The format {exporter.name} cannot hold {len(found)} of {len(source.subjects)} model(s). "
-            f"In the way, and what to change in the space:\n{listed}"
-        )
 
 
 def require_weights(source: Source, *, random_weights: bool) -> None:
@@ -92,18 +75,20 @@ def write_model(place: Path, subject: Subject, exporter: Exporter, *, picture: s
         folder=place.name,
         proof=proof,
         emulations=exporter.emulations(subject.architecture),
-        serve_commands=exporter.serve_commands(place.name),
+        serve_commands=exporter.serve_commands(shlex.quote(place.name)),
     )
     if picture is not None:
         (place / PICTURE_FILE).write_text(picture, encoding="utf-8")
     card = model_card(
         content,
-        name=subject.name,
+        name=place.name,
         format_name=exporter.name,
         checked=proof.words,
         emulations=exported.emulations,
         serve_commands=exported.serve_commands,
         has_picture=picture is not None,
+        has_tokenizer=tokenizer is not None,
+        brings_code=any(place.glob("*.py")),
     )
     (place / CARD_FILE).write_text(card, encoding="utf-8")
     (place / SPEC_FILE).write_text(spec_text(content, as_json=True), encoding="utf-8")
@@ -116,6 +101,9 @@ def write_frontier_table(
     """Write the table of a frontier beside its models, as CSV and in words, with the commands that serve each."""
     import pandas as pd
 
+    models = [{"name": subject.name, "trial": subject.trial} for subject in subjects]
+    content = {"schema_version": SCHEMA_VERSION, "frontier": models}
+    (folder / SPEC_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     rows = [_row(subject) for subject in subjects]
     pd.DataFrame(rows).to_csv(folder / TABLE_FILE, index=False)
     names = list(rows[0])
@@ -126,7 +114,7 @@ def write_frontier_table(
     lines += [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     lines += [f"| {' | '.join(_cell(row[name]) for name in names)} |" for row in rows]
     for one in exported:
-        lines += ["", f"## {one.folder}", "", one.proof.words, ""]
+        lines += ["", f"## [{one.folder}]({one.folder}/{CARD_FILE})", "", one.proof.words, ""]
         lines += [f"- {engine}: `{command}`" for engine, command in one.serve_commands.items()]
     (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

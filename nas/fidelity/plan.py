@@ -4,6 +4,7 @@ Kept in `fidelity/plan.json`, so that continuing is training the rest of the sam
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,17 +106,18 @@ def make_plan(
         num_seeds: trainings of every candidate at every length.
 
     Raises:
-        UsageError: a length that is not positive, or none that is longer than the run's.
+        UsageError: a length that is no positive number, or none that is longer than the run's.
         FidelityError: the run has finished too few candidates, or too few are asked for.
     """
     lengths = tuple(sorted(set(times))) or (before.times if before else DEFAULT_TIMES)
-    if min(lengths) <= 0 or max(lengths) <= 1:
+    if not all(map(math.isfinite, lengths)) or min(lengths) <= 0 or max(lengths) <= 1:
         raise UsageError(
-            "Lengths are multiples of the run's own, all positive and one at least above 1; got "
+            "Lengths are multiples of the run's own, all positive, none infinite, and one at least above 1; got "
             f"{', '.join(f'{length:g}' for length in lengths)}. Take 4,10 for example."
         )
     already = before.trials if before else ()
-    num = num_candidates or len(already) or DEFAULT_CANDIDATES
+    # A search that ended early may have planned fewer than say anything.
+    num = num_candidates or (len(already) if len(already) >= LEAST_CANDIDATES else DEFAULT_CANDIDATES)
     trials = choose(history, num=num, seed=seed, already=already)
     if len(trials) < LEAST_CANDIDATES:
         raise FidelityError(

@@ -7,7 +7,7 @@ run's own longer trainings.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nas.fidelity.files import REPORT
+from nas.fidelity.files import FOLDER, JOURNAL, REPORT
 
 if TYPE_CHECKING:
     from nas.fidelity.report import FidelityReport
@@ -47,19 +47,25 @@ def judged(report: "FidelityReport", *, path: Path) -> str:
     figures = (
         f"over {len(longest.trials)} candidates trained {longest.times:g} times as long, projected perplexity ranks "
         f"with a Spearman correlation of {projected.value:.2f} out of sample and raw with {raw.value:.2f}; projected "
-        f"is better in {share:.0%} of the draws"
+        f"is better in {share:.0%} of the draws, raw in {longest.perplexity_beats_projection:.0%}"
     )
     if len(longest.trials) < FEW:
         return f"{figures}, of too few candidates to choose by"
     if share >= LIKELY_WORSE:
         return f"{figures}: rank by it with nas proxy score {path}"
-    if share <= 1 - LIKELY_WORSE:
+    if longest.perplexity_beats_projection >= LIKELY_WORSE:
         return f"{figures}: raw is the better one here"
     return f"{figures}, which does not tell the two apart"
 
 
+def without_record(path: Path) -> str:
+    """Return why the run in a directory has no record of fidelity: of too few longer trainings none is written."""
+    amount = "too little" if (path / FOLDER / JOURNAL).is_file() else "nothing"
+    return f"{amount} of this run was trained longer"
+
+
 def _without_trainings(path: Path) -> str:
     return (
-        "nothing of this run was trained longer, so whether projected perplexity ranks better is not known; "
+        f"{without_record(path)}, so whether projected perplexity ranks better is not known; "
         f"nas proxy fidelity {path} tells"
     )

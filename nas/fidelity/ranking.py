@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.candidates import Record
+from nas.fidelity.ranked_by import without_record
 from nas.fidelity.report import load_report
 from nas.fidelity.rows import trained_model
 from nas.pareto import frontier_indices
@@ -101,7 +102,7 @@ def _projection(run: Run, sizes: list[int]) -> tuple[Projection, str]:
     path = run.directory.path
     reference = float(sorted(sizes)[len(sizes) // 2])
     return Projection(reference_parameters=reference), (
-        f"the prior: nothing of this run was trained longer, so only order and differences mean anything. "
+        f"the prior: {without_record(path)}, so only order and differences mean anything. "
         f"Learn it with `nas proxy fidelity {path}`"
     )
 

@@ -43,6 +43,9 @@ class Comparison:
     projection_beats_perplexity: float
     """Share of bootstrap draws in which the projection ranks better than the perplexity it projects."""
 
+    perplexity_beats_projection: float
+    """Share of those in which it ranks worse; in the rest, as where projecting changes no order, both rank equally."""
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
         return asdict(self)
@@ -54,7 +57,9 @@ class Comparison:
             group: {name: _agreement(content) for name, content in mapping[group].items()}
             for group in ("scores", "equally_large")
         }
-        return cls(**dict(mapping) | groups | {"trials": tuple(mapping["trials"])})
+        # Earlier records do not say in how many draws raw is better: of none of them it is claimed.
+        content = {"perplexity_beats_projection": 0.0} | dict(mapping)
+        return cls(**content | groups | {"trials": tuple(mapping["trials"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +114,14 @@ def compare(rows: Sequence[FidelityRow], *, times: float, lengths: Sequence[floa
     alike = equally_large([row.num_parameters for row, _ in judged])
     everything = _scores([row for row, _ in judged], [truth for _, truth in judged], times=times, lengths=lengths)
     truths = [truth for _, truth in judged]
+    projected, raw = _whole(everything[PROJECTED]), _whole(everything[RAW])
     return Comparison(
         times=times,
         trials=tuple(row.trial for row, _ in judged),
         scores=_agreements(everything, truths, places=range(len(judged)), seed=seed),
         equally_large=_agreements(everything, truths, places=alike, seed=seed),
-        projection_beats_perplexity=probability_of_beating(
-            _whole(everything[PROJECTED]), _whole(everything[RAW]), truths, seed=seed
-        ),
+        projection_beats_perplexity=probability_of_beating(projected, raw, truths, seed=seed),
+        perplexity_beats_projection=probability_of_beating(raw, projected, truths, seed=seed),
     )
 
 

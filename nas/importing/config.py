@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nas.errors import ModelImportError
+from nas.winners.model_folder import MODEL_FILE
 
 CONFIG_FILE: Final = "config.json"
 
@@ -88,16 +89,22 @@ def read_config(folder: Path) -> Config:
         ModelImportError: there is none, or it does not say what the model is.
     """
     file = folder / CONFIG_FILE
+    if (folder / MODEL_FILE).is_file():
+        raise ModelImportError(f"{folder} is a checkpoint already. Use it as it is.")
     try:
         fields = json.loads(file.read_text(encoding="utf-8"), object_hook=_with_floats)
     except (OSError, ValueError) as error:
         raise ModelImportError(
-            f"A published model is a folder with {CONFIG_FILE} and safetensors; {file} cannot be read: {error}. "
-            "Download it first, for example with: hf download NAME --local-dir FOLDER"
+            f"A published model is a folder with {CONFIG_FILE} and safetensors; {file} cannot be read: "
+            f"{_reason(error)}. Download it first, for example with: hf download NAME --local-dir FOLDER"
         ) from error
     if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
         raise ModelImportError(f"{file} must say the model_type. Is it the configuration of a model?")
     return Config(fields=fields, model_type=fields["model_type"])
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _with_floats(mapping: dict[str, Any]) -> Any:

@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from nas.winners.model_folder import MODEL_FILE
-
 TRAINING: Final = "training"
 STATE_FILE: Final = "state.json"
 STATE_VERSION: Final = 1
@@ -46,11 +44,11 @@ def begin_checkpoint(folder: Path, step: int) -> None:
 
 
 def write_state(partial: Path, state: Mapping[str, Any]) -> None:
-    """Write the state with the hashes of every file that is there, on the disk before this returns."""
+    """Write the state with the hashes of every file that is there, and with its own."""
     files = {path.relative_to(partial).as_posix(): _description(path) for path in _files(partial)}
     content = {"schema_version": STATE_VERSION, **state, "files": files}
     path = partial / TRAINING / STATE_FILE
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**content, "sha256": _content_hash(content)}, indent=1) + "\n", encoding="utf-8")
 
 
 def finish_checkpoint(folder: Path, step: int) -> None:
@@ -89,6 +87,11 @@ def set_aside(folder: Path, step: int) -> Path:
     return path.rename(aside)
 
 
+def has_damaged(folder: Path) -> bool:
+    """Whether a checkpoint was set aside here."""
+    return any(folder.glob(f"step-*{DAMAGED}"))
+
+
 def checkpoint_steps(folder: Path) -> list[int]:
     """Return the steps of the checkpoints that have their names, in order."""
     numbers = (path.name.removeprefix("step-") for path in folder.glob("step-*"))
@@ -99,7 +102,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """Return the state in a checkpoint's folder.
 
     Raises:
-        ValueError: it cannot be read, or another version wrote it.
+        ValueError: it cannot be read, is not what was written, or another version wrote it.
     """
     file = path / TRAINING / STATE_FILE
     try:
@@ -109,6 +112,8 @@ def read_state(path: Path) -> dict[str, Any]:
         raise ValueError(f"{TRAINING}/{STATE_FILE} cannot be read: {error!r}") from error
     if version != STATE_VERSION:
         raise ValueError(f"its state has schema_version {version!r}; this version of HybridNAS reads {STATE_VERSION}")
+    if content.pop("sha256", None) != _content_hash(content):
+        raise ValueError(f"{TRAINING}/{STATE_FILE} is not what was written: its hash differs")
     return content
 
 
@@ -127,7 +132,7 @@ def damage(path: Path) -> str | None:
             return f"{name} has {size} bytes, it had {expected['bytes']}"
         if _description(file) != expected:
             return f"{name} is not what was written: its hash differs"
-    return None if (path / MODEL_FILE).is_file() else f"{MODEL_FILE} is missing"
+    return None
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -137,6 +142,12 @@ def _files(path: Path) -> Iterator[Path]:
 def _description(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _content_hash(content: Mapping[str, Any]) -> str:
+    # Of what JSON gives back, which has lists for tuples.
+    canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _to_disk(path: Path) -> None:

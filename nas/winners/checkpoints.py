@@ -80,10 +80,11 @@ class Checkpoints:
         """Whether the one being written could not be; `wait` says why."""
         return self._writing is not None and self._writing.done() and self._writing.exception() is not None
 
-    def newest_in_words(self) -> str:
-        """Return a sentence about the last one that is whole."""
+    @property
+    def newest_step(self) -> int | None:
+        """Of the newest one that is whole, if any is."""
         steps = checkpoint_steps(self._folder)
-        return f"The checkpoint of step {steps[-1]} is kept." if steps else "There is no checkpoint before it."
+        return steps[-1] if steps else None
 
     def save(self, snapshot: Snapshot) -> None:
         """Copy everything to the CPU and return; the rest happens meanwhile. Waits for the one before.
@@ -142,8 +143,9 @@ class Checkpoints:
 
     def _finish(self, partial: Path, snapshot: Snapshot) -> None:
         shutil.rmtree(partial / _SHARDED, ignore_errors=True)
-        write_state(partial, snapshot.state)
         write_model_json(partial, self._architecture, tokenizer=self._tokenizer, provenance=dict(snapshot.provenance))
+        # Last, for it has the hashes of all others.
+        write_state(partial, snapshot.state)
         finish_checkpoint(self._folder, snapshot.step)
         for step in checkpoint_steps(self._folder)[: -self._keep]:
             remove_checkpoint(self._folder, step)
@@ -168,12 +170,10 @@ class Checkpoints:
     def _failure(self, step: int, error: BaseException) -> TrainingError:
         cause = _system_error(error)
         whole = [each for each in checkpoint_steps(self._folder) if each != step]
-        left = f"step-{whole[-1]} is whole" if whole else "there is none before it"
+        left = f"Of those before, step-{whole[-1]} is whole" if whole else "There is none before it"
         if cause is None:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            return TrainingError(
-                f"The checkpoint of step {step} could not be written: {first}. Of those before, {left}."
-            )
+            return TrainingError(f"The checkpoint of step {step} could not be written: {first}. {left}.")
         remedy = (
             "Free space, or lower checkpoints.keep; then continue with --resume"
             if cause.errno in _FULL
@@ -181,7 +181,7 @@ class Checkpoints:
         )
         return TrainingError(
             f"The checkpoint of step {step} could not be written to {self._folder}: {cause.strerror or cause}. "
-            f"Of those before, {left}. {remedy}."
+            f"{left}. {remedy}."
         )
 
 

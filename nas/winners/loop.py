@@ -84,6 +84,9 @@ class TrainingLoop:
         self._seconds_before = 0.0
         self._started = self._line_started = self._saved_at = time.perf_counter()
         self._line_tokens = 0
+        self._saved_step = 0
+        """Of the newest checkpoint."""
+
         self._held_out: tuple[HeldOut, ...] = parts.texts.held_out()
         end = parts.texts.tokenizer.end_of_document
         self._reader = ReadsApart(parts.model, end_of_document=end) if parts.recipe.reset_at_documents else parts.model
@@ -92,7 +95,7 @@ class TrainingLoop:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Stand where a checkpoint was written."""
-        self.step = state["step"]
+        self.step = self._saved_step = state["step"]
         self._seconds_before = state["seconds"]
         self._watch = DivergenceWatch.from_dict(state["watch"])
         self._unlogged = [(loss, norm) for loss, norm in state["unlogged"]]
@@ -305,18 +308,24 @@ class TrainingLoop:
             )
         )
         self._saved_at = time.perf_counter()
+        self._saved_step = self.step
 
     def _keep_what_is_done(self) -> str:
         """Write a checkpoint of the steps done, if there are any, and say so."""
-        if self.step:
+        if self.step > self._saved_step:
             self._save()
-            self._parts.checkpoints.wait()
+        self._parts.checkpoints.wait()
         return f"The {self.step} steps done are kept." if self.step else "Nothing was trained."
 
     def _diverged(self, words: str) -> None:
         self._parts.checkpoints.wait()
+        newest = self._parts.checkpoints.newest_step
+        if newest is None:
+            raise TrainingError(
+                f"{words} There is no checkpoint before it. Begin again with a lower learning rate or clip_norm."
+            )
         raise TrainingError(
-            f"{words} {self._parts.checkpoints.newest_in_words()} Try a lower learning rate or clip_norm from there: "
+            f"{words} The checkpoint of step {newest} is kept. Try a lower learning rate or clip_norm from there: "
             "--resume --set learning_rate=…"
         )
 

@@ -62,7 +62,12 @@ def read_model_folder(path: Path) -> ModelFolder:
             tokenizer=_read_tokenizer(folder, content["tokenizer"]),
             provenance=content["provenance"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise CheckpointError(
+            f"{error.filename or file} cannot be read: {error.strerror or error}. Restore it, or use another "
+            "checkpoint."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, NasError):
             raise
         raise CheckpointError(

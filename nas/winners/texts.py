@@ -146,10 +146,12 @@ class Texts:
             return rng.integers(0, corpus.train.num_tokens - length, size=len(numbers_P))
         num_sequences = (corpus.train.num_tokens - 1) // length
         if self._recipe.sampling == "once" and len(numbers_P) and int(numbers_P.max()) >= num_sequences:
+            steps = step - stage.first_step
+            to_end_there = f"To end it there lower its tokens to {steps * stage.tokens_per_step}; " if steps else ""
             raise DataEndedError(
                 f"{corpus.uri} is to be read once and has {num_sequences} sequences of {length} tokens, all of them "
-                f"seen after {step - stage.first_step} steps of stage {stage.index + 1}. Name more text, lower the "
-                "stage's tokens, or set sampling: epochs."
+                f"seen after {steps} steps of stage {stage.index + 1}. {to_end_there}"
+                f"{'to' if steps else 'To'} go on takes another training, with more text or sampling: epochs."
             )
         seed = _seed(self._recipe.seed, stage.index, _ORDER, source)
         return length * epoch_order(numbers_P, num_sequences=num_sequences, seed=seed)

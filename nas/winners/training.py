@@ -19,6 +19,7 @@ from nas.winners.checkpoint_files import (
     checkpoint_folder,
     checkpoint_steps,
     damage,
+    has_damaged,
     read_state,
     remove_partial,
     set_aside,
@@ -26,6 +27,7 @@ from nas.winners.checkpoint_files import (
 from nas.winners.checkpoints import Checkpoints, load_tensors, tensor_names
 from nas.winners.compiled_layers import compiled_layers
 from nas.winners.errors import TrainingError
+from nas.winners.evaluation.own_tokenizer import is_same_tokenizer
 from nas.winners.float8 import to_float8_
 from nas.winners.loop import WEIGHTS_PREFIX, Parts, Status, TrainingLoop
 from nas.winners.loss import Teacher, TrainingLoss
@@ -177,7 +179,9 @@ def _train(
         to_float8_(model, device=parallel.device)
     teacher = None
     if recipe.distillation is not None:
-        teacher = _load_teacher(recipe.distillation, request.architecture, device=parallel.device)
+        teacher = _load_teacher(
+            recipe.distillation, request.architecture, tokenizer=texts.tokenizer, device=parallel.device
+        )
     end = texts.tokenizer.end_of_document if recipe.reset_at_documents else None
     loss = parallel.prepare(TrainingLoss(model, z_loss=recipe.z_loss, teacher=teacher, end_of_document=end))
     updates = make_updates(model, recipe.optimizer_settings(), width=request.architecture.hidden_size)
@@ -281,7 +285,8 @@ def _newest_whole(directory: TrainingDirectory, architecture: Architecture, *, o
             return step
         aside = set_aside(directory.checkpoints, step)
         observer.notice(f"The checkpoint of step {step} is damaged ({wrong}); it is set aside as {aside.name}.")
-    if steps:
+    # Also where the last one was set aside before: a cluster may run the same command again.
+    if steps or has_damaged(directory.checkpoints):
         raise CheckpointError(
             f"None of the checkpoints in {directory.checkpoints} is whole. Restore one, or begin anew with another "
             "--output."
@@ -308,11 +313,13 @@ def _restore(folder: Path, parts: Parts) -> dict[str, Any]:
     return state
 
 
-def _load_teacher(config: DistillationConfig, student: Architecture, *, device: torch.device) -> Teacher:
+def _load_teacher(
+    config: DistillationConfig, student: Architecture, *, tokenizer: Tokenizer, device: torch.device
+) -> Teacher:
     """Read the teacher.
 
     Raises:
-        CheckpointError: there is no model, or its vocabulary is another.
+        CheckpointError: there is no model, or its vocabulary or its tokenizer is another.
     """
     model, described = load_model(Path(config.teacher), device=device)
     if described.architecture.vocab_size != student.vocab_size:
@@ -320,6 +327,11 @@ def _load_teacher(config: DistillationConfig, student: Architecture, *, device: 
             f"Teacher and model need one vocabulary; {config.teacher} has {described.architecture.vocab_size} tokens, "
             f"the model {student.vocab_size}. Train with --vocab-size {described.architecture.vocab_size} and the "
             "teacher's tokenizer."
+        )
+    if described.tokenizer is not None and not is_same_tokenizer(described.tokenizer, tokenizer):
+        raise CheckpointError(
+            f"Teacher and model need one tokenizer; {config.teacher} has {described.tokenizer.name!r}, the text "
+            f"{tokenizer.name!r}. Train with the teacher's."
         )
     model.eval().requires_grad_(False)
     return Teacher(model=model, weight=config.weight, temperature=config.temperature, top_k=config.top_k)

@@ -15,7 +15,7 @@ import yaml
 from nas.errors import CheckpointError, RunDirectoryError
 from nas.file_lock import FileLock
 from nas.run_directory import LOCK_NAME, write_atomically
-from nas.winners.checkpoint_files import checkpoint_steps
+from nas.winners.checkpoint_files import checkpoint_steps, has_damaged
 from nas.winners.model_folder import CHECKPOINTS
 from nas.winners.recipe import Recipe, read_recipe
 from nas.winners.tracking.log_file import LOG_FILE
@@ -50,7 +50,8 @@ class TrainingDirectory:
     @property
     def has_anything(self) -> bool:
         """Whether a step of a training left something here."""
-        return (self.log.is_file() and self.log.stat().st_size > 0) or bool(checkpoint_steps(self.checkpoints))
+        is_logged = self.log.is_file() and self.log.stat().st_size > 0
+        return is_logged or bool(checkpoint_steps(self.checkpoints)) or has_damaged(self.checkpoints)
 
     def clear(self) -> None:
         """Remove what a training that never took a step has written."""
@@ -67,44 +68,85 @@ class TrainingDirectory:
             RunDirectoryError: something is there already, or the place cannot be written to.
         """
         if self.path.exists() and (not self.path.is_dir() or any(x.name != LOCK_NAME for x in self.path.iterdir())):
-            begun = " Continue that training with --resume." if self.is_begun else ""
+            remedy = "Continue that training with --resume, or choose" if self.is_begun else "Choose"
             raise RunDirectoryError(
-                f"The folder of a training must be new or empty; {self.path} is not.{begun} Or choose another --output."
+                f"The folder of a training must be new or empty; {self.path} is not. {remedy} another --output."
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunDirectoryError(f"The folder {self.path} cannot be made: {error.strerror}.") from error
+            raise RunDirectoryError(
+                f"The folder {self.path} cannot be made: {error.strerror}. Choose another --output."
+            ) from error
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the recipe; a folder with one holds a training."""
-        write_atomically(self.recipe, recipe.to_yaml())
+        _write(self.recipe, recipe.to_yaml())
 
     def read_recipe(self) -> Recipe:
         """Return the recipe of the training begun here.
 
         Raises:
             ConfigError: this version cannot read it.
+            RunDirectoryError: the file is damaged.
         """
-        return read_recipe(self.recipe.read_text(encoding="utf-8"), where=str(self.recipe))
+        return read_recipe(self.recipe_text(), where=str(self.recipe))
+
+    def recipe_text(self) -> str:
+        """Return the recipe as it was written.
+
+        Raises:
+            RunDirectoryError: the file is damaged.
+        """
+        return _text(self.recipe)
 
     def write_architecture(self, architecture: Architecture, *, provenance: dict[str, Any]) -> None:
         """Write a spec file, which every ARCH argument reads."""
         content = {"architecture": architecture.to_dict(), "provenance": provenance}
-        write_atomically(self.architecture, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+        _write(self.architecture, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
     def read_architecture(self) -> Architecture:
         """Return what is trained here.
 
         Raises:
-            SpecError: the file is damaged.
+            RunDirectoryError: the file is missing or damaged.
+            SpecError: it says no architecture.
         """
-        text = self.architecture.read_text(encoding="utf-8")
-        return Architecture.from_dict(read_yaml(text, where=str(self.architecture))["architecture"])
+        content = read_yaml(_text(self.architecture), where=str(self.architecture))
+        if "architecture" not in content:
+            raise _unreadable(self.architecture, "it has no 'architecture'")
+        return Architecture.from_dict(content["architecture"])
 
     def write_environment(self, content: dict[str, Any]) -> None:
         """Write what the training is made with."""
-        write_atomically(self.environment, json.dumps(content, indent=2) + "\n")
+        _write(self.environment, json.dumps(content, indent=2) + "\n")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, "it is no text") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file at once.
+
+    Raises:
+        RunDirectoryError: it cannot be written, as on a full disk.
+    """
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path} cannot be written: {error.strerror or error}. Free space, or choose another --output."
+        ) from error
+
+
+def _unreadable(path: Path, cause: str) -> RunDirectoryError:
+    return RunDirectoryError(f"{path} cannot be read: {cause}. Restore it, or begin anew with another --output.")
 
 
 def check_same_architecture(there: Architecture, asked: Architecture, *, where: Path) -> None:

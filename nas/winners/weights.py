@@ -1,6 +1,8 @@
 """Weights of a model in safetensors, and models made of them. Nothing is unpickled."""
 
+import errno
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,12 +27,23 @@ def save_model(folder: Path, model: HybridLM, *, tokenizer: Tokenizer | None, pr
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write tensors by name as one file of safetensors."""
+    """Write tensors by name as one file of safetensors.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     partial = folder / f"{WEIGHTS_FILE}.partial"
+    partial.touch()
+    mode = partial.stat().st_mode  # as the umask has it, which safetensors does not ask
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    save_file(contiguous, partial, metadata={"format": "pt"})
+    try:
+        save_file(contiguous, partial, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(partial)) from error
+    partial.chmod(stat.S_IMODE(mode))
     partial.replace(folder / WEIGHTS_FILE)
 
 
@@ -85,17 +98,24 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     try:
         if (folder / INDEX_FILE).is_file():
             index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-            files = sorted(set(index["weight_map"].values()))
+            files = sorted({_part(name) for name in index["weight_map"].values()})
         else:
             files = [WEIGHTS_FILE]
         weights: dict[str, Tensor] = {}
         for file in files:
             weights |= load_file(folder / file)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"The weights in {folder} cannot be read: {error}. Use an earlier checkpoint, or restore this one."
         ) from error
     return weights
+
+
+def _part(name: str) -> str:
+    """Return the name of a part, which lies in the folder of its index."""
+    if name != Path(name).name:
+        raise ValueError(f"{INDEX_FILE} names {name!r}, which is no file beside it")
+    return name
 
 
 def _difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:

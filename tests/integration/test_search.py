@@ -196,6 +196,8 @@ def test_a_search_of_which_nothing_finishes_fails_and_still_leaves_its_report(na
     status = json.loads(nas("status", path, "--json").stdout)
     assert (status["state"], status["failures"], status["best"]) == ("finished", {"diverged": 8}, None)
     assert "no trial has finished" in nas("show", path, "best", expect=2).stderr
+    nas("export", path, "--format", "csv", "-o", tmp_path / "trials.csv")
+    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 9
 
 
 def test_resuming_with_a_larger_budget_goes_on_from_where_it_was(nas, tmp_path):

@@ -1,8 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 
-from nas.candidates import Candidate, Evaluated, Proposal
+from nas.candidates import Candidate, Evaluated, Proposal, Stopped
 from nas.comparison import UnitBox, compare_halves
 
 
@@ -52,6 +53,16 @@ def test_equal_numbers_are_compared(toy):
 def test_there_is_nothing_to_compare_before_both_halves_have_begun(toy):
     assert compare_halves(filled(toy, [("random", 2.0, 2.0)])) is None
     assert compare_halves(filled(toy, [])) is None
+
+
+def test_what_was_stopped_early_belongs_to_neither_half(toy):
+    study = toy.study()
+    ended = (("random", Evaluated(objectives={"error": 4.0})), ("mutation", Evaluated(objectives={"error": 2.0})))
+    for number, (origin, outcome) in enumerate((*ended, ("mutation", Stopped()))):
+        candidate = toy.candidate(number, (number, 0, 0, 0, 0, 0))
+        study.add(replace(candidate, proposal=replace(candidate.proposal, origin=origin), cheap={"cost": 2.0}))
+        study.finish(number, outcome)
+    assert compare_halves(study.history()).num_each == 1
 
 
 def test_noise_grows_with_the_difference_between_seeds(toy):

@@ -139,6 +139,16 @@ def test_on_resume_what_may_not_change_is_named_with_both_values():
     assert "only budget, resources, failures, study.storage, proxy.fidelity may change" in str(found.value)
 
 
+def test_on_resume_a_field_that_an_earlier_version_did_not_write_is_no_change():
+    space = read(MINIMAL).resolved().space
+    earlier = json.dumps({name: value for name, value in space.items() if name != "norm_eps"})
+    before = read(MINIMAL, f"space={earlier}")
+    check_resumable(before, read(MINIMAL, f"space={json.dumps(space)}"), num_begun=4)
+    check_resumable(before, before.resolved(), num_begun=4)
+    with pytest.raises(ConfigError, match=r"space.norm_eps: 1e-06 -> 1e-05"):
+        check_resumable(before, read(MINIMAL, f"space={earlier}", "space.norm_eps=1e-5"), num_begun=4)
+
+
 def test_on_resume_the_same_study_may_lie_elsewhere_but_be_no_other():
     before = read(MINIMAL, "study.storage=postgresql://a@one/runs", "study.name=mine")
     after = read(MINIMAL, "study.storage=postgresql://b:secret@two/runs", "study.name=mine")

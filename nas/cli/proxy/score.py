@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def score(
+    context: typer.Context,
     directory: RunDir,
     tasks: Annotated[
         str | None,
@@ -68,6 +69,7 @@ def score(
             json.dumps({"trials": [one.to_dict() for one in found]}, indent=2) if as_json else _tasks_table(found)
         )
         return
+    _refuse_options_of_tasks(context)
     from nas.fidelity.ranking import rank
     from nas.run import Run
 
@@ -79,6 +81,25 @@ def score(
     typer.echo(_table(ranking))
     typer.echo(f"\nProjection: {ranking.why}")
     typer.echo(f"Frontier by projection: {_change(ranking)}")
+
+
+def _refuse_options_of_tasks(context: typer.Context) -> None:
+    """Refuse every option but --json, which alone says something of the ranking.
+
+    Raises:
+        UsageError: another one is given.
+    """
+    from nas.errors import UsageError
+
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in {"directory", "as_json"}
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(f"Without --tasks nothing is trained or asked; got {', '.join(given)}. Add --tasks A,B.")
 
 
 def _on_tasks(

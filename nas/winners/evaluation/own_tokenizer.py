@@ -27,7 +27,7 @@ def tokenizer_of_model(described: ModelFolder, *, asked: str | None = None) -> T
             )
         return own
     tokenizer = load_tokenizer(asked)
-    if own is not None and _identity(own) != _identity(tokenizer):
+    if own is not None and not is_same_tokenizer(own, tokenizer):
         raise UsageError(
             f"A model means something only with its own tokenizer, {own.name!r} in {described.folder}; got "
             f"--tokenizer {asked}. Leave it out."
@@ -38,6 +38,11 @@ def tokenizer_of_model(described: ModelFolder, *, asked: str | None = None) -> T
             f"{described.folder} {described.architecture.vocab_size}. Name the tokenizer it was trained with."
         )
     return tokenizer
+
+
+def is_same_tokenizer(first: Tokenizer, second: Tokenizer) -> bool:
+    """Whether both give the same tokens for every text, wherever they were found."""
+    return _identity(first) == _identity(second)
 
 
 def _identity(tokenizer: Tokenizer) -> tuple[object, ...]:

@@ -52,9 +52,10 @@ class TextScore:
         return {
             "data": self.uri,
             "split": self.side,
-            "perplexity": self.perplexity,
-            "bits_per_byte": None if math.isnan(self.bits_per_byte) else self.bits_per_byte,
-            "loss": self.loss,
+            # JSON has no word for what is not finite.
+            "perplexity": _finite(self.perplexity),
+            "bits_per_byte": _finite(self.bits_per_byte),
+            "loss": _finite(self.loss),
             "tokens": self.num_tokens,
             "text_tokens": self.num_text_tokens,
             "bytes": self.num_bytes,
@@ -62,6 +63,10 @@ class TextScore:
             "stride": self.stride,
             "seconds": self.seconds,
         }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 @torch.inference_mode()

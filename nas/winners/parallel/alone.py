@@ -1,6 +1,5 @@
 """One process that trains by itself: nothing is exchanged."""
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from operators.model import HybridLM
-from operators.weight_norm import WeightNormalization
+from nas.winners.parallel.whole_model import WholeModel
 
 if TYPE_CHECKING:
     from nas.winners.loss import TrainingLoss
 
 
-class Alone:
+class Alone(WholeModel):
     """See `Parallel`."""
 
     rank = 0
@@ -37,19 +35,6 @@ class Alone:
     def accumulating(self, module: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:  # noqa: ARG002
         """Return a context of nothing."""
         return nullcontext()
-
-    def clip_(self, parameters: Sequence[nn.Parameter], *, max_norm: float) -> Tensor:
-        """Scale the gradients; return their norm before."""
-        return nn.utils.clip_grad_norm_(parameters, max_norm, foreach=True)
-
-    @torch.no_grad()
-    def norm(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the global norm."""
-        return nn.utils.get_total_norm(tensors, foreach=True)
-
-    def weight_normalization(self, model: HybridLM) -> Callable[[], None]:
-        """Return what normalises the whole matrices."""
-        return WeightNormalization(model).apply_
 
     def sum_(self, tensor: Tensor) -> Tensor:
         """Return it as it is."""

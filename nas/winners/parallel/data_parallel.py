@@ -1,23 +1,20 @@
 """Every process holds the whole model: gradients are averaged while the rest of them is still being computed (DDP)."""
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nas.winners.parallel.together import Together
-from operators.model import HybridLM
-from operators.weight_norm import WeightNormalization
+from nas.winners.parallel.whole_model import WholeModel
 
 if TYPE_CHECKING:
     from nas.winners.loss import TrainingLoss
 
 
 @final
-class DataParallel(Together):
+class DataParallel(WholeModel, Together):
     """See `Parallel`."""
 
     def prepare(self, loss: "TrainingLoss") -> nn.Module:
@@ -37,16 +34,3 @@ class DataParallel(Together):
         """Return the context of one micro-batch."""
         assert isinstance(module, DistributedDataParallel)
         return nullcontext() if is_last else module.no_sync()
-
-    def clip_(self, parameters: Sequence[nn.Parameter], *, max_norm: float) -> Tensor:
-        """Scale all gradients to a global norm of at most `max_norm`; return the norm before."""
-        return nn.utils.clip_grad_norm_(parameters, max_norm, foreach=True)
-
-    @torch.no_grad()
-    def norm(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the global norm: that of this process, which has everything."""
-        return nn.utils.get_total_norm(tensors, foreach=True)
-
-    def weight_normalization(self, model: HybridLM) -> Callable[[], None]:
-        """Return what normalises the whole matrices, in each process the same."""
-        return WeightNormalization(model).apply_

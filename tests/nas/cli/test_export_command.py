@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -6,6 +8,7 @@ from typer.testing import CliRunner
 
 from nas.cli.main import app
 from nas.errors import CheckpointError, ExportError, RunDirectoryError, UsageError
+from nas.export.spec import document, spec_text
 from nas.winners.weights import save_model
 from operators.model import HybridLM
 from proxies.tokenizers import ByteTokenizer
@@ -48,6 +51,10 @@ def test_a_checkpoint_leaves_with_its_weights_tokenizer_and_origin_and_is_proven
     assert "Untrained" not in card
     assert "| weights.step | 7 |" in card
     assert "(relative RMS" in card
+    assert 'AutoTokenizer.from_pretrained("out", trust_remote_code=True)' in card
+    mode = (tmp_path / "out" / "model.safetensors").stat().st_mode
+    assert mode == (tmp_path / "out" / "README.md").stat().st_mode
+    assert entry["serve_commands"]["transformers"] == f"transformers serve {tmp_path / 'out'} --trust-remote-code"
     assert json.loads((tmp_path / "out" / "hybridnas.json").read_text())["provenance"]["weights"]["step"] == 7
 
 
@@ -57,6 +64,9 @@ def test_random_weights_are_said_to_be_random(tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "**Untrained.**" in card
     assert "Not checked: left out by --no-check." in card
+    assert "found by" not in card
+    assert "AutoTokenizer" not in card
+    assert "No tokenizer" in card
     assert result.stdout.splitlines() == [str(tmp_path / "out")]
 
 
@@ -73,6 +83,7 @@ def test_an_architecture_that_does_not_fit_is_refused_with_every_obstacle(tmp_pa
     assert "operator 0 is fla:gla" in message
     assert "operator 2 is fla:kda" in message
     assert message.count("leave fla layers out of the space") == 2
+    assert "1 of 1" not in message
     assert ExportError.exit_code == 1
     assert not any(tmp_path.iterdir())
 
@@ -115,6 +126,53 @@ def test_a_spec_is_yaml_or_json_by_its_name_and_is_read_as_an_architecture(check
     assert Architecture.from_dict(again) == Architecture.from_dict(content["architecture"])
 
 
+def test_a_specification_keeps_what_it_says_of_its_architecture_until_that_is_changed(tmp_path):
+    architecture = architecture_from_pattern("d f", hidden_size=64, vocab_size=257)
+    provenance = {
+        "search": "mine",
+        "trial": 4,
+        "fingerprint": architecture.fingerprint(),
+        "scores": {"perplexity": 7.5},
+    }
+    file = tmp_path / "best.yaml"
+    file.write_text(spec_text(document(architecture, provenance), as_json=False))
+    assert exported(file, *DRAWN, "-o", tmp_path / "out").exit_code == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "found by HybridNAS" in card
+    assert "| Perplexity of the short training in the search | 7.5 |" in card
+    changed = architecture_from_pattern("d f d", hidden_size=64, vocab_size=257)
+    file.write_text(spec_text(document(changed, provenance), as_json=False))
+    assert exported(file, *DRAWN, "-o", tmp_path / "out", "--force").exit_code == 0
+    assert "Perplexity" not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_folder_of_any_name_has_a_card_whose_commands_can_be_copied(tmp_path):
+    out = tmp_path / 'mo"dèle ☃ 1'
+    assert exported(*PATTERN, *DRAWN, "-o", out).exit_code == 0
+    card = (out / "README.md").read_text()
+    assert """from_pretrained("mo\\"dèle ☃ 1", trust_remote_code=True)""" in card
+    assert "transformers serve 'mo\"dèle ☃ 1' --trust-remote-code" in card
+
+
+def test_a_folder_that_needs_no_code_of_its_own_does_not_ask_for_trust(tmp_path):
+    pattern = ["m2 a m2", *PATTERN[1:]]
+    result = exported(*pattern, "--format", "nemotron-h", *DRAWN[2:], "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert 'AutoModelForCausalLM.from_pretrained("out")' in card
+    assert "No other engine ran." in card
+
+
+def test_a_full_disk_is_an_error_without_a_traceback_and_leaves_nothing(tmp_path):
+    limited = f"ulimit -f 100; exec {sys.executable} -m nas.cli.main export '{PATTERN[0]}' {' '.join(PATTERN[1:])}"
+    command = f"{limited} {' '.join(DRAWN)} -o {tmp_path / 'out'}"
+    finished = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    assert "File too large" in finished.stderr
+    assert not any(tmp_path.iterdir())
+
+
 def test_questions_that_mean_nothing_are_usage_errors(checkpoint, tmp_path):
     out = tmp_path / "out"
     assert "Did you mean 'hf'" in refused(UsageError, *PATTERN, "--format", "hff", "-o", out)
@@ -126,4 +184,7 @@ def test_questions_that_mean_nothing_are_usage_errors(checkpoint, tmp_path):
     assert "is a folder" in refused(UsageError, *PATTERN, "-o", tmp_path)
     assert "not a run directory" in refused(RunDirectoryError, tmp_path, "-o", out)
     assert refused(SpecError, "q", *PATTERN[1:], "-o", out)
+    (tmp_path / "config.json").write_text("{}")
+    assert "nas import" in refused(UsageError, tmp_path, "-o", out)
+    (tmp_path / "config.json").unlink()
     assert not any(tmp_path.iterdir())

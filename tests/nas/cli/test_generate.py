@@ -70,6 +70,7 @@ def test_the_end_of_a_document_is_said(checkpoint, monkeypatch):
         (["--random-weights"], "has its own"),
         (["--hidden-size", "64"], "a CKPT has its own"),
         (["--prompt", ""], "at least one token"),
+        (["--prompt", "a\udcff"], "byte 2 of --prompt is not"),
     ],
 )
 def test_what_a_checkpoint_cannot_do_says_why(checkpoint, arguments, words):
@@ -98,6 +99,7 @@ def test_generating_loads_nothing_that_a_bare_gpu_machine_has_not():
         ([*SIZES, "300"], UsageError, "--random-weights"),
         (["--random-weights", *SIZES, "100"], UsageError, "a vocabulary of 257; got 1 byte"),
         (["--random-weights", *SIZES, "300", "--prompt", ""], UsageError, "at least one byte"),
+        (["--random-weights", *SIZES, "300", "--prompt", "\udcff"], UsageError, "byte 1 of --prompt is not"),
         (["--random-weights", *SIZES, "300", "--device", "gpu"], UnavailableError, "must be cpu or cuda"),
     ],
 )

@@ -109,6 +109,7 @@ def test_a_training_shows_its_scores_and_its_checkpoint(recipe, tmp_path):
         ([*MODEL, "--recipe", "quick-cpu"], UsageError, "--output"),
         ([*MODEL, "-o", "{out}"], UsageError, "These ship: nemotron-flash, quick-cpu"),
         (["-o", "{out}", "--recipe", "quick-cpu"], UsageError, "Name what to train"),
+        (["--resume", "-o", "{out}"], UsageError, "There is no training in"),
         (["d f", "-o", "{out}", "--recipe", "quick-cpu"], UsageError, "needs --hidden-size"),
         ([*MODEL, "-o", "{out}", "--recipe", "quick-cpu", "--trial", "best"], UsageError, "run directory of a search"),
         ([*MODEL, "-o", "{out}", "--recipe", "quik-cpu"], ConfigError, "Did you mean 'quick-cpu'"),

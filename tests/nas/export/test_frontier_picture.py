@@ -27,7 +27,7 @@ def results(trials=TRIALS, **changes):
 
 def circles(text, name):
     root = ElementTree.fromstring(text)
-    return [(float(x.get("cx")), float(x.get("cy"))) for x in root.iter(f"{SVG}circle") if x.get("class") == name]
+    return [(float(x.get("cx")), float(x.get("cy"))) for x in root.findall(f"{SVG}circle") if x.get("class") == name]
 
 
 def test_every_finished_trial_is_a_point_and_one_is_ringed():
@@ -38,7 +38,8 @@ def test_every_finished_trial_is_a_point_and_one_is_ringed():
     (fast, slow) = sorted(members)
     assert fast[1] < slow[1], "the faster one has the higher perplexity, which is drawn further up"
     assert circles(text, "this") == [slow]
-    assert "a &lt; b: 3 models, 2 on the frontier" in text
+    assert "a &lt; b: 3 trials, 2 on the frontier" in text
+    assert "this model, trial 2" in text
     assert "Latency (ms)" in text
     assert "<script" not in text
 
@@ -52,3 +53,15 @@ def test_one_trial_alone_and_equal_values_are_drawn():
 def test_nothing_is_drawn_of_one_objective_or_of_no_finished_trial():
     assert frontier_svg(results([(0, None, 5.0, False)])) is None
     assert frontier_svg(results(objectives=(PERPLEXITY,))) is None
+
+
+def test_the_frontier_lies_on_top_of_other_trials_and_the_ring_on_top_of_it():
+    root = ElementTree.fromstring(frontier_svg(results(), highlighted=0))
+    assert [x.get("class") for x in root.findall(f"{SVG}circle")] == ["trial", "frontier", "frontier", "this"]
+
+
+def test_one_bad_model_does_not_squeeze_the_others_into_a_line():
+    text = frontier_svg(results([(0, 20.0, 5.0, True), (1, 10.0, 8.0, True), (2, 30.0, 900.0, False)]))
+    (_, worse), (_, better) = sorted(circles(text, "frontier"))
+    assert better - worse > 20
+    assert ">500</text>" in text

@@ -69,6 +69,13 @@ def test_what_is_not_said_again_stays_as_it_was(history):
     assert again == before
 
 
+def test_of_a_plan_too_small_to_say_anything_the_number_is_not_kept(history):
+    small = FidelityPlan(trials=(0, 1, 2, 3), times=(4.0,), num_seeds=1, first_seed=1000)
+    plan = planned(history, before=small, num_candidates=None)
+    assert len(plan.trials) == 24
+    assert set(small.trials) <= set(plan.trials)
+
+
 def test_every_candidate_is_trained_at_every_length_under_every_seed_the_longest_first(history):
     plan = planned(history, times=(4.0, 0.5), num_seeds=2)
     trainings = plan.trainings(history)
@@ -87,7 +94,7 @@ def test_a_plan_is_kept_and_a_damaged_one_is_an_error(history, tmp_path):
         FidelityPlan.load(tmp_path)
 
 
-@pytest.mark.parametrize("times", [(0.5, 1.0), (-1.0, 4.0), (0.0, 4.0)])
+@pytest.mark.parametrize("times", [(0.5, 1.0), (-1.0, 4.0), (0.0, 4.0), (float("nan"), 4.0), (4.0, float("inf"))])
 def test_lengths_that_say_nothing_of_longer_training_are_refused(history, times):
     with pytest.raises(UsageError, match="one at least above 1"):
         planned(history, times=times)

@@ -19,7 +19,13 @@ def report(*, raw, projected, share, num=12):
         name: replace(longest.scores[name], spearman=replace(longest.scores[name].spearman, value=value))
         for name, value in (("perplexity", raw), ("projection", projected))
     }
-    comparison = replace(longest, trials=tuple(range(num)), scores=scores, projection_beats_perplexity=share)
+    comparison = replace(
+        longest,
+        trials=tuple(range(num)),
+        scores=scores,
+        projection_beats_perplexity=share,
+        perplexity_beats_projection=1 - share if raw != projected else 0.0,
+    )
     return replace(made, comparisons=(comparison,))
 
 
@@ -28,6 +34,12 @@ def test_without_longer_trainings_nothing_is_claimed_and_the_command_is_named(tm
     assert found["score"] == "raw perplexity"
     assert "nothing of this run was trained longer" in found["why"]
     assert f"nas proxy fidelity {tmp_path}" in found["why"]
+
+
+def test_of_trainings_that_were_too_few_for_a_record_it_is_not_said_that_there_were_none(tmp_path):
+    (tmp_path / "fidelity").mkdir()
+    (tmp_path / "fidelity" / "study.journal").touch()
+    assert "too little of this run was trained longer" in ranked_by(tmp_path)["why"]
 
 
 def test_the_run_s_own_record_is_what_is_judged(tmp_path):
@@ -48,6 +60,10 @@ def test_the_verdict_follows_from_the_draws(share, words):
     assert "Spearman correlation of 0.75 out of sample and raw with 0.50" in said
     assert f"projected is better in {share:.0%} of the draws" in said
     assert said.endswith(words)
+
+
+def test_where_projecting_changes_no_order_neither_is_called_the_better_one():
+    assert judged(report(raw=0.7, projected=0.7, share=0.0), path=RUN).endswith("does not tell the two apart")
 
 
 def test_a_few_candidates_choose_nothing():

@@ -70,6 +70,7 @@ def test_the_projection_is_judged_out_of_sample(rows):
     found = compared(rows)
     assert found.scores["projection"].regret == pytest.approx(rows[by_rank[0]].at(4.0) / rows[9].at(4.0) - 1)
     assert found.projection_beats_perplexity == 1
+    assert found.perplexity_beats_projection == 0
 
 
 def test_at_one_size_only_candidates_of_that_size_are_compared(rows):

@@ -51,6 +51,9 @@ def test_the_definition_of_a_tokenizer_goes_with_the_model(model, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(DEFINITION | {"added_tokens": []}))
     with pytest.raises(CheckpointError, match="its own tokenizer"):
         read_model_folder(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read: No such file"):
+        read_model_folder(tmp_path)
 
 
 def test_of_a_training_the_newest_whole_checkpoint_is_read(model, tmp_path):

@@ -62,6 +62,14 @@ def test_a_line_is_named():
         read_recipe(BASE.replace("tokens: 1M", "tokens: 1M, token: 2"), where="test")
 
 
+def test_an_override_is_named_in_the_place_of_a_line_and_said_once():
+    with pytest.raises(ConfigError) as error:
+        read_recipe(BASE, where="test", overrides=["stages=[{tokens: 1M, sequence_tokns: 32}]"])
+    first, second = str(error.value).splitlines()
+    assert first == "test: --set, stages.0.sequence_tokens is missing. Add it."
+    assert second.startswith("--set, unknown key 'stages.0.sequence_tokns'. Did you mean 'sequence_tokens'?")
+
+
 def test_a_source_is_a_mixture_of_one():
     recipe = read_recipe(BASE, where="test")
     assert recipe.data == (Source(source="stdlib"),)

@@ -8,9 +8,11 @@ import torch
 
 from nas.errors import CheckpointError, ConfigError, RunDirectoryError
 from nas.winners.errors import DataEndedError, TrainingError
-from nas.winners.weights import load_model
+from nas.winners.weights import load_model, save_model
+from operators.model import HybridLM
 from proxies.errors import DataError
-from search_spaces import UnavailableError
+from proxies.json_tokenizer import tokenizer_of
+from search_spaces import NasError, UnavailableError
 
 MIXTURE = "data=[{{source: {first}, weight: 3}}, {{source: {second}}}]"
 STAGES = "stages=[{tokens: 1536, sequence_tokens: 32}, {tokens: 768, sequence_tokens: 64, batch_size: 4}]"
@@ -91,7 +93,15 @@ def test_the_checkpoint_of_a_training_with_an_average_holds_the_average(small):
     assert end.validation.loss != other.validation.loss
 
 
-@pytest.mark.parametrize("how", ["cut short", "changed", "no state", "no tensors"])
+def _replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    "how", ["cut short", "changed", "no state", "no tensors", "another model", "another state", "half a state"]
+)
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(small, notices, whole, how):
     small.train("parts", stop_after=17)
     newest = small.folder / "parts" / "checkpoints" / "step-17"
@@ -107,6 +117,12 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(small, notices,
             (newest / "training" / "state.json").unlink()
         case "no tensors":
             next((newest / "training").glob("*.safetensors")).unlink()
+        case "another model":
+            _replace(newest / "model.json", '"recipe": "small"', '"recipe": "smalk"')
+        case "another state":
+            _replace(newest / "training" / "state.json", '"step": 17', '"step": 16')
+        case "half a state":
+            _replace(newest / "training" / "state.json", '"files"', '"filet"')
     heard = notices()
     small.train("parts", resume=True, notices=heard)
     (said,) = heard.said
@@ -131,6 +147,28 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew_in_silence(small):
     (small.folder / "parts" / "checkpoints" / "step-3" / "model.json").unlink()
     with pytest.raises(CheckpointError, match="None of the checkpoints"):
         small.train("parts", resume=True)
+
+
+def test_nor_is_it_when_the_same_command_is_run_again(small):
+    small.train("parts", "log_every=100", stop_after=3)
+    (small.folder / "parts" / "checkpoints" / "step-3" / "model.json").unlink()
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="None of the checkpoints"):
+            small.train("parts", "log_every=100", resume=True)
+    assert small.checkpoints("parts") == ["step-3.damaged"]
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "architecture.yaml"])
+def test_a_damaged_folder_says_which_file(small, name):
+    small.train("one", stop_after=1)
+    file = small.folder / "one" / name
+    for content in (b"\xff", b"half: 1"):
+        file.write_bytes(content)
+        with pytest.raises(NasError, match=name):
+            small.train("one", resume=True)
+    file.unlink()
+    with pytest.raises(RunDirectoryError, match=r"architecture.yaml cannot be read|\. Choose another --output"):
+        small.train("one", resume=True)
 
 
 def test_another_architecture_is_refused(small):
@@ -170,9 +208,17 @@ def test_a_divergence_keeps_the_last_good_checkpoint_and_says_the_step(small):
     assert small.train("one", "learning_rate=1e-3", resume=True).status == "finished"
 
 
+def test_a_divergence_before_any_checkpoint_does_not_speak_of_one_to_go_on_from(small):
+    with pytest.raises(TrainingError, match=r"in step 2 of 20: .* no checkpoint before it\. Begin again with a lower"):
+        small.train("one", "learning_rate=1e30", "log_every=100", "checkpoints.every_steps=2")
+
+
 def test_data_that_ends_keeps_what_was_done(small):
-    with pytest.raises(DataEndedError, match=r"has \d+ sequences of 128 tokens, .* The \d+ steps done are kept"):
-        small.train("one", "sampling=once", "stages=[{tokens: 64000, sequence_tokens: 128}]")
+    # Also where the last step was a checkpoint anyway, and where nothing is left to do.
+    once = ("sampling=once", "stages=[{tokens: 64000, sequence_tokens: 128}]", "checkpoints.every_steps=1")
+    for resume in (False, True):
+        with pytest.raises(DataEndedError, match=r"has \d+ sequences of 128 tokens, .* The \d+ steps done are kept"):
+            small.train("one", *once, resume=resume)
     state = json.loads(next((small.folder / "one").glob("checkpoints/*/training/state.json")).read_text())
     assert state["step"] > 20
 
@@ -281,6 +327,15 @@ def test_a_teacher_of_another_vocabulary_is_refused(small):
     other = small.train("teacher", architecture=replace(small.architecture, vocab_size=300), stop_after=1)
     with pytest.raises(CheckpointError, match="has 300 tokens, the model 257"):
         small.train("student", f"distillation={{teacher: {other.checkpoint}}}")
+
+
+def test_a_teacher_with_another_tokenizer_is_refused(small, tmp_path):
+    words = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"<|endoftext|>": 0, "a": 1}, "unk_token": "a"}}
+    tokenizer = tokenizer_of(json.dumps(words), name="words", end_of_document=0)
+    model = HybridLM(small.architecture, seed=0)
+    save_model(tmp_path, model, tokenizer=tokenizer, provenance={"origin": "random"})
+    with pytest.raises(CheckpointError, match="has 'words', the text 'bytes'"):
+        small.train("student", f"distillation={{teacher: {tmp_path}}}")
 
 
 def test_float8_without_a_gpu_is_refused(small):

@@ -1,3 +1,4 @@
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from nas.errors import UsageError
-from nas.winners.evaluation.perplexity import score_text
+from nas.winners.evaluation.perplexity import TextScore, score_text
 from nas.winners.evaluation.text import Text, Windows, open_text
 from proxies.errors import DataError
 from proxies.shard_writing import prepare_shards
@@ -96,3 +97,22 @@ def test_a_few_tokens_are_taken_from_all_over_the_text(model, text_file):
 def test_text_that_is_not_there_is_an_error_of_the_data(tmp_path):
     with pytest.raises(DataError, match=r"nothing\.txt"):
         open_text(f"file:{tmp_path}/nothing.txt", tokenizer=ByteTokenizer())
+
+
+@pytest.mark.parametrize("loss", [800.0, math.inf, math.nan])
+def test_what_is_not_finite_is_null_in_json(loss):
+    score = TextScore(
+        uri="stdlib",
+        side="validation",
+        loss=loss,
+        bits_per_byte=loss,
+        num_tokens=1,
+        num_text_tokens=1,
+        num_bytes=1,
+        sequence_tokens=1,
+        stride=1,
+        seconds=0.0,
+    )
+    found = json.loads(json.dumps(score.to_dict(), allow_nan=False))
+    assert found["perplexity"] is None
+    assert found["loss"] == (800.0 if loss == 800.0 else None)
