@@ -26,6 +26,7 @@ BENCHMARKS: Final = {
         "scaling_law",
         "probes",
         "halving",
+        "proxy_fidelity",
         "weight_normalization",
         "meta_tokens",
         "demo",

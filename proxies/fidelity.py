@@ -131,6 +131,8 @@ def probability_of_beating(
 ) -> float:
     """Return the share of bootstrap draws in which a score ranks candidates better than another does.
 
+    Draws in which both rank equally well count for neither.
+
     Raises:
         FidelityError: see `agreement`.
     """

@@ -42,10 +42,15 @@ def read_documents(path: Path, *, field: str) -> Iterator[Document]:
             yield from _read_jsonl(path, field=field)
         elif suffix in PARQUET_SUFFIXES:
             yield from _read_parquet(path, field=field)
+        elif not path.exists():
+            # A folder that is not there has no suffix to complain of.
+            raise FileNotFoundError(path)
         else:
             raise DataError(f"Text files end in {', '.join(SUFFIXES)}; got {path}. Rename or convert it.")
     except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}. Check the path; it is read relative to {Path.cwd()}.") from error
+        raise DataError(
+            f"There is no file or folder {path}. Check the path; it is read relative to {Path.cwd()}."
+        ) from error
     except OSError as error:
         raise DataError(
             f"Cannot read {path}: {error.strerror or error}. Check the file and its permissions."
@@ -133,7 +138,7 @@ def _read_parquet(path: Path, *, field: str) -> Iterator[Document]:
                     yield Document(name=f"{path}:{number}", text=_text_of_row(scalar, where=f"{path}, row {number}"))
                     number += 1
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path} is no readable parquet file: {error}.") from error
+        raise DataError(f"{path} is no readable parquet file: {str(error).rstrip('.')}.") from error
 
 
 def _text_of_row(scalar: Any, *, where: str) -> str:

@@ -19,8 +19,13 @@ Array = NDArray[np.float64]
 PRIOR_PARAMETER_WEIGHT: Final = -0.25
 """Of ln(parameters): 0.2 to 0.3 taken off the loss made 500 steps rank like 2000 to 4000."""
 
-_PRIOR_DEVIATIONS: Final = (1.0, 0.25, 0.15)
-"""How far constant, perplexity and parameters may stray from their beginning, one standard deviation each."""
+_PRIOR_DEVIATIONS: Final = (1.0, 0.25, 0.05)
+"""How far may stray, one standard deviation each: the constant, both weights together, and that of parameters besides.
+
+What is uncertain is above all by how much a long training spreads what a short one told apart. Both weights share that.
+Otherwise the first few long trainings, which spread less than a weight of 1 says, would take that from the parameters,
+and leave an order worse than the one it began with.
+"""
 
 _RESIDUAL: Final = 0.03
 """Standard deviation of ln p(long) about its projection that is expected before anything is known."""
@@ -62,7 +67,7 @@ def fit_projection(
     """Learn the weights from candidates that were also trained longer; from none, return what they begin as.
 
     The weights that are most likely where they begin as normal about their prior and ln p(long) is normal about its
-    projection: so few trainings move them little, and many decide.
+    projection: so few trainings move them little, their ratio, which is what ranks, least, and many decide.
 
     Raises:
         FidelityError: lists of different length, or figures that are not positive and finite.
@@ -78,7 +83,9 @@ def fit_projection(
     truth_N = np.log(np.asarray(long_perplexities, dtype=np.float64))
     # The constant begins where perplexity stays what it is.
     prior = np.array([float(np.mean(truth_N - features_NK[:, 1])), 1.0, PRIOR_PARAMETER_WEIGHT])
-    precision = np.diag(1 / np.square(_PRIOR_DEVIATIONS)) * _RESIDUAL**2
+    strays_KK = np.diag(_PRIOR_DEVIATIONS)
+    strays_KK[2, 1] = PRIOR_PARAMETER_WEIGHT * strays_KK[1, 1]
+    precision = np.linalg.inv(strays_KK @ strays_KK.T) * _RESIDUAL**2
     moved = np.linalg.solve(features_NK.T @ features_NK + precision, features_NK.T @ (truth_N - features_NK @ prior))
     constant, perplexity_weight, parameter_weight = (prior + moved).tolist()
     return Projection(

@@ -85,7 +85,7 @@ class Manifest:
         """Read what `to_json` wrote.
 
         Raises:
-            SpecError: a field is unknown or missing.
+            SpecError: a field is unknown or missing, or the files of a side do not add up to its tokens.
         """
         sides = {}
         for name in ("train", "validation"):
@@ -93,7 +93,10 @@ class Manifest:
             if not isinstance(side, Mapping) or not isinstance(side.get("shards"), list):
                 raise SpecError(f"{name} must list its shards.")
             shards = tuple(from_mapping(ShardFile, shard, where=f"a shard of {name}") for shard in side["shards"])
-            sides[name] = from_mapping(ShardedSplit, {**side, "shards": shards}, where=name)
+            split = from_mapping(ShardedSplit, {**side, "shards": shards}, where=name)
+            if any(shard.tokens < 1 for shard in shards) or sum(shard.tokens for shard in shards) != split.tokens:
+                raise SpecError(f"The files of {name} do not add up to its {split.tokens} tokens.")
+            sides[name] = split
         return from_mapping(cls, {**content, **sides}, where="the manifest")
 
 
@@ -119,7 +122,9 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
             raise SpecError(f"schema_version must be {SCHEMA_VERSION}; got {version!r}.")
         return Manifest.from_dict(content), hashlib.sha256(text).hexdigest()
     except (ValueError, SpecError) as error:
-        raise DataError(f"{path} is no manifest of this version: {error} Prepare the shards once more.") from error
+        raise DataError(
+            f"{path} is no manifest of this version: {str(error).rstrip('.')}. Prepare the shards once more."
+        ) from error
 
 
 def any_shards(folder: Path) -> bool:

@@ -55,6 +55,16 @@ def test_few_long_trainings_move_the_weights_less_than_many():
     assert PRIOR_PARAMETER_WEIGHT < few.parameter_weight < many.parameter_weight
 
 
+def test_few_long_trainings_that_spread_less_leave_the_ratio_of_the_weights_nearly_as_it_was():
+    # The ratio alone decides the order. Weights that stray apart from each other would move it by 0.3.
+    for seed in range(20):
+        projection = fit_projection(
+            *made_up(3, perplexity_weight=0.4, parameter_weight=-0.1, noise=0.03, seed=seed),
+        )
+        ratio = projection.parameter_weight / projection.perplexity_weight
+        assert ratio == pytest.approx(PRIOR_PARAMETER_WEIGHT, abs=0.15)
+
+
 def test_each_candidate_is_projected_by_weights_of_the_others_alone_at_the_level_of_all():
     perplexities, sizes, longs = made_up(12, noise=0.05)
     left_out = out_of_sample(perplexities, sizes, longs)

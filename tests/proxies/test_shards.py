@@ -276,6 +276,19 @@ def test_a_manifest_that_is_none_is_refused(text: str, words: str, tmp_path: Pat
         open_shards(tmp_path)
 
 
+@pytest.mark.parametrize("tokens", [-5, 0, 7])
+def test_a_manifest_whose_files_do_not_add_up_is_refused_when_it_is_opened(
+    tokens: int, prepare: Callable[..., Path]
+) -> None:
+    folder = prepare()
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    content["train"]["tokens"] = tokens
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"files of train do not add up to its {tokens} tokens\\. Prepare"):
+        open_shards(folder)
+
+
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has none to read .* make it with: nas data prepare"):
         opened(tmp_path / "nowhere")

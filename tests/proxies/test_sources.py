@@ -92,6 +92,7 @@ def test_paths_may_be_relative_or_full_uris(tmp_path: Path, monkeypatch: pytest.
     ("name", "words"),
     [
         ("none.txt", "There is no file .*none.txt"),
+        ("none", "There is no file or folder .*none"),
         ("*.txt", r"No file matches .*\*.txt"),
         ("", "holds no file that ends"),
     ],
