@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 HAS_GPU = any(Path("/dev").glob("nvidia[0-9]*"))
@@ -26,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu") is not None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="module")
+def leaves_no_process() -> Iterator[None]:
+    """Make sure that the tests of a file end what they begin; those of other files may have left theirs."""
+    before = set(psutil.Process().children())
+    yield
+    assert not set(psutil.Process().children()) - before
 
 
 @dataclass

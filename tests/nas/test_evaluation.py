@@ -37,7 +37,7 @@ def test_a_killed_process_of_several_is_a_lost_worker(evaluation):
     class KillsOne(ShortTraining):
         def evaluate(self, architecture, *, seed, report=None, rungs=None):
             def kill_one(*_):
-                os.kill(psutil.Process().children()[0].pid, signal.SIGKILL)
+                os.kill(psutil.Process().children()[-1].pid, signal.SIGKILL)
 
             return super().evaluate(architecture, seed=seed, report=kill_one, rungs=rungs)
 

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -22,6 +21,8 @@ from search_spaces.dimensions import Dimensions, architecture_from_pattern
 from search_spaces.errors import SpecError
 
 COUNT = 3
+pytestmark = pytest.mark.usefixtures("leaves_no_process")
+
 CPU = torch.device("cpu")
 
 
@@ -107,7 +108,6 @@ def found() -> dict[str, Any]:
         results = run_together(
             work, count=COUNT, on_message=lambda *_: None, decides=lambda _: False, environment=loopback(CPU)
         )
-    assert not psutil.Process().children()
     first: dict[str, Any] = results[0]
     last: dict[str, Any] = results[-1]
     assert {key: value for key, value in last.items() if "rows" not in key} == {

@@ -23,6 +23,8 @@ from proxies.short_training import short_training
 from proxies.training import Report
 from search_spaces import Architecture, UnavailableError, architecture_from_pattern
 
+pytestmark = pytest.mark.usefixtures("leaves_no_process")
+
 SETTINGS = TrainingSettings(
     steps=24,
     batch_size=4,
@@ -42,7 +44,6 @@ def tiny(pattern: str = "d f m2 f a f", *, vocab_size: int = 257) -> Architectur
 def evaluated(corpus: Corpus, settings: TrainingSettings, *, num_processes: int, pattern: str) -> ProxyResult:
     settings = replace(settings, num_processes=num_processes)
     result = short_training(tiny(pattern), corpus=corpus, settings=settings, seed=3)
-    assert not psutil.Process().children()
     return result
 
 
@@ -116,7 +117,6 @@ def test_one_process_out_of_memory_while_another_waits_for_it_is_a_result() -> N
 def test_the_end_of_one_process_ends_the_exchange_of_the_others(then: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         evaluate_together(partial(only_the_second, then=then), devices=(CPU, CPU))
-    assert not psutil.Process().children()
 
 
 def test_a_process_killed_in_the_midst_of_training_ends_it(library: Corpus) -> None:
@@ -126,7 +126,6 @@ def test_a_process_killed_in_the_midst_of_training_ends_it(library: Corpus) -> N
     settings = replace(SETTINGS, steps=1000, num_processes=2)
     with pytest.raises(LostProcessError, match=r"process [01] was ended by SIGKILL"):
         short_training(tiny(), corpus=library, settings=settings, seed=0, report=kill_one)
-    assert not psutil.Process().children()
 
 
 def average(rank: int, send: Callable[[Any], None], *, rendezvous: Path) -> list[list[float] | None]:

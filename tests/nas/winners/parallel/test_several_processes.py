@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 from torch import nn
@@ -28,6 +27,8 @@ from proxies.processes import run_together
 from proxies.ranks import ALONE, Ranks, join
 from proxies.sharded_muon import ShardedMuon
 from search_spaces import Architecture, Dimensions, architecture_from_pattern
+
+pytestmark = pytest.mark.usefixtures("leaves_no_process")
 
 CPU = torch.device("cpu")
 STEPS = 24
@@ -147,7 +148,6 @@ def trainings(tmp_path_factory: pytest.TempPathFactory, sources: dict[str, str])
     )
     assert [name for name, _ in done] == [*MUON_SHAPES, *(run.folder for run in RUNS)]
     made.muon_differences.update(done[: len(MUON_SHAPES)])
-    assert not psutil.Process().children()
     for setting in ("normalized", "plain"):
         assert len(made.log(f"{setting} moved")) < len(made.log(f"{setting} one"))
         made.train(Run(setting=setting, how="one", folder=f"{setting} moved"), ALONE)
