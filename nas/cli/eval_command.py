@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nas.cli.options import Json
+from nas.cli.task_options import ContextTokens, Limit, OwnTokenizer, RunCode, Shots, TaskFolder, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,27 +74,13 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    task_folder: Annotated[
-        Path | None, typer.Option("--task-folder", metavar="DIR", help="Tasks of your own, as YAML files.")
-    ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=0, help="Examples before each question; as set or task says if left out."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="First questions of each task.")] = None,
-    run_code: Annotated[
-        bool, typer.Option("--run-code", help="Let tasks of coding run what the model writes, without a sandbox.")
-    ] = False,
-    context_tokens: Annotated[
-        int, typer.Option("--context-tokens", min=2, help="Tokens of a task's prompt the model sees at most.")
-    ] = 4096,
+    task_folder: TaskFolder = None,
+    shots: Shots = None,
+    limit: Limit = None,
+    run_code: RunCode = False,
+    context_tokens: ContextTokens = 4096,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Sequences at once.")] = 1,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            "--tokenizer", metavar="NAME", help="bytes, a tokenizer.json or hf:NAME, for a CKPT that came without."
-        ),
-    ] = None,
+    tokenizer: OwnTokenizer = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"] | None,
         typer.Option("--dtype", help="Number format; as the weights were written if left out.", show_default=False),
@@ -108,7 +95,7 @@ def evaluate(
     from nas.cli.counted_progress import tell
     from nas.winners.evaluation.task_names import asked_tasks, folders_of
 
-    names = _names(tasks)
+    names = [] if tasks is None else names_in(tasks)
     recall_tasks = _recall_tasks(recall)
     recall_lengths = _lengths(lengths)
     if names:
@@ -187,16 +174,12 @@ def evaluate(
     typer.echo("\n\n".join(part for part in parts if part))
 
 
-def _names(text: str | None) -> list[str]:
-    return [] if text is None else [name.strip() for name in text.split(",")]
-
-
 def _recall_tasks(text: str | None) -> list[str]:
     if text is None:
         return []
     from nas.winners.evaluation.recall import TASKS, check_tasks
 
-    names = list(TASKS) if text == "all" else _names(text)
+    names = list(TASKS) if text == "all" else names_in(text)
     check_tasks(names)
     return names
 

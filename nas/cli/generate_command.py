@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nas.cli.latency.options import DeviceName, HiddenSize, VocabSize
+from nas.cli.task_options import OwnTokenizer
 
 if TYPE_CHECKING:
     from latency.workload import Dtype
@@ -32,12 +33,7 @@ def generate(
     ignore_end: Annotated[
         bool, typer.Option("--ignore-end", help="Go on after the end of the document, to all the tokens asked for.")
     ] = False,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            "--tokenizer", metavar="NAME", help="bytes, a tokenizer.json or hf:NAME, for a CKPT that came without."
-        ),
-    ] = None,
+    tokenizer: OwnTokenizer = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"] | None,
         typer.Option("--dtype", help="Number format; as the weights were written, or float32.", show_default=False),

@@ -1,35 +1,22 @@
 """Progress of a search: a live bar on a terminal, else a line per few results. Always on standard error."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID, TimeElapsedColumn
 
 from nas.candidates import Candidate, Failed, Record
+from nas.cli.standard_error import bar_or_lines
 from nas.search import SearchObserver
 
 _LINE_EVERY_S: Final = 10.0
 
 
-@contextmanager
-def make_observer() -> Iterator[SearchObserver]:
+def make_observer() -> AbstractContextManager[SearchObserver]:
     """Give the observer that suits standard error."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield LineObserver(console)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[words]}"),
-    )
-    with Progress(*columns, console=console, transient=False) as progress:
-        yield BarObserver(progress)
+    return bar_or_lines(bar=BarObserver, lines=LineObserver, time_column=TimeElapsedColumn())
 
 
 class _Tally:

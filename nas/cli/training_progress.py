@@ -1,34 +1,22 @@
 """Progress of a training: a live bar on a terminal, else a line every few seconds. Always on standard error."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID, TimeRemainingColumn
 
+from nas.cli.standard_error import bar_or_lines
 from nas.winners.progress import TrainingObserver
 
 _LINE_EVERY_S: Final = 10.0
 
 
-@contextmanager
-def make_observer() -> Iterator[TrainingObserver]:
+def make_observer() -> AbstractContextManager[TrainingObserver]:
     """Give the observer that suits standard error."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield LineObserver(console)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
-    )
-    with Progress(*columns, console=console, transient=False) as progress:
-        yield BarObserver(progress)
+    return bar_or_lines(bar=BarObserver, lines=LineObserver, time_column=TimeRemainingColumn())
 
 
 class _Words:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from nas.durable import to_disk
 from nas.errors import RunDirectoryError, UsageError
 from nas.export.written import is_exported_file, is_exported_folder
 
@@ -109,7 +110,7 @@ def _put(place: Path, output: Path, *, replaced: Path) -> None:
         except BaseException:
             replaced.rename(output)
             raise
-    _sync_entry(output.parent)
+    to_disk(output.parent)
 
 
 def _sync(place: Path) -> None:
@@ -117,12 +118,4 @@ def _sync(place: Path) -> None:
     if place.is_dir():
         for entry in place.iterdir():
             _sync(entry)
-    _sync_entry(place)
-
-
-def _sync_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    to_disk(place)

@@ -11,11 +11,12 @@ What the tensors are is `checkpoints.py`. Nothing here is unpickled, and nothing
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from nas.durable import to_disk
 
 TRAINING: Final = "training"
 STATE_FILE: Final = "state.json"
@@ -55,9 +56,9 @@ def finish_checkpoint(folder: Path, step: int) -> None:
     """Give a written checkpoint its name, once all of it is on the disk."""
     partial, final = partial_folder(folder, step), checkpoint_folder(folder, step)
     for path in (*_files(partial), partial / TRAINING, partial):
-        _to_disk(path)
+        to_disk(path)
     partial.rename(final)
-    _to_disk(folder)
+    to_disk(folder)
 
 
 def remove_partial(folder: Path) -> list[str]:
@@ -148,11 +149,3 @@ def _content_hash(content: Mapping[str, Any]) -> str:
     # Of what JSON gives back, which has lists for tuples.
     canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

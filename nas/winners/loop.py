@@ -122,8 +122,6 @@ class TrainingLoop:
         parts.model.train()
         self._started = self._line_started = self._saved_at = time.perf_counter()
         self._line_tokens = self.tokens
-        if self.step == 0 and parts.constrain is not None:
-            parts.constrain()
         while self.step < plan.steps:
             try:
                 tokens_BT = self._rows_of_step()

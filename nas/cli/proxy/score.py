@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.options import Json, RunDir
+from nas.cli.task_options import ContextTokens, Limit, RunCode, Shots, TaskFolder, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +30,11 @@ def score(
     trial: Annotated[
         str, typer.Option("--trial", metavar="N|best|knee|frontier", help="With --tasks: which candidates.")
     ] = "frontier",
-    task_folder: Annotated[
-        Path | None, typer.Option("--task-folder", metavar="DIR", help="Tasks of your own, as YAML files.")
-    ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=0, help="Examples before each question; as set or task says if left out."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="First questions of each task.")] = None,
-    run_code: Annotated[
-        bool, typer.Option("--run-code", help="Let tasks of coding run what the model writes, without a sandbox.")
-    ] = False,
-    context_tokens: Annotated[
-        int, typer.Option("--context-tokens", min=2, help="Tokens of a task's prompt the model sees at most.")
-    ] = 4096,
+    task_folder: TaskFolder = None,
+    shots: Shots = None,
+    limit: Limit = None,
+    run_code: RunCode = False,
+    context_tokens: ContextTokens = 4096,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Sequences of a task at once.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -119,7 +111,7 @@ def _on_tasks(
     from nas.trial_choice import choose_trials
     from nas.winners.evaluation.task_names import asked_tasks, folders_of
 
-    names = [name.strip() for name in tasks.split(",")]
+    names = names_in(tasks)
     # Before anything is trained.
     folders_of([task.name for task in asked_tasks(names)], own=task_folder)
     run = Run(directory)
