@@ -26,7 +26,7 @@ from scipy import stats
 
 from benchmarks.document import Claim, Figure, IncorrectError
 from benchmarks.resumable import Deadline
-from dashboards.paired import PairedCurves, write_paired_page
+from dashboards.pages.paired import PairedCurves, write_paired_page
 from operators.cost import flops_per_token
 from operators.kernel_revision import KERNEL_REVISION
 from proxies.data import Corpus, load_corpus

@@ -1,24 +1,26 @@
-"""The live dashboard: the page of the report, redrawn when the results change.
+"""The live dashboard: one view of a study at a time, which follows the study while it is written.
 
-Where to listen is the caller's decision. Nothing is loaded from elsewhere, nothing can be sent anywhere.
+The link of the page is all that a page remembers: from it and the studies the page is made anew, and what of it differs
+from what the browser has is sent. Where to listen is the caller's decision. Nothing is loaded from elsewhere, and
+nothing can be sent anywhere.
 """
 
-import logging
-from collections.abc import Callable
+import hashlib
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
 from dash.exceptions import PreventUpdate
 
-from dashboards.components import children_of, graph_style, slot_id, to_dash
-from dashboards.elements import Element, element, graphs_in, slots_in
-from dashboards.frame import Results, empty_frame
-from dashboards.page import page
+from dashboards.components import children_of, slot_id, to_dash
+from dashboards.elements import graphs_in, slots_in
+from dashboards.markup import to_html
+from dashboards.page import live_page
 from dashboards.palette import css_variables
-
-logger = logging.getLogger(__name__)
+from dashboards.studies import Reading, Studies, Study
+from dashboards.view import view_of
 
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -37,17 +39,15 @@ _INDEX: Final = """<!DOCTYPE html>
 """
 
 
-def create_app(
-    load: Callable[[], Results], *, revision: Callable[[], object], title: str, interval_ms: int = 2000
-) -> Dash:
+def create_app(studies: Sequence[Study], *, title: str, interval_ms: int = 2000) -> Dash:
     """Return the Dash application.
 
     Args:
-        load: reads the results; called when a page opens and when the revision has changed.
-        revision: something cheap whose `repr` changes when the results do; called every interval by every open page.
+        studies: the first is in front until a link says otherwise.
         title: of the browser's window.
-        interval_ms: time between two looks at the revision.
+        interval_ms: time between two looks at the studies' revisions.
     """
+    followed = Studies(studies)
     app = Dash(
         __name__,
         title=escape(title),
@@ -60,98 +60,74 @@ def create_app(
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
-
-    # The tree has the same slots and graphs for all results: those of an empty study name them.
-    blank = Results(title=title, trials=empty_frame(), planned_evaluations=0, state="running")
-    slot_names = list(slots_in([page(blank)]))
-    graph_names = [graph.name for graph in graphs_in([page(blank)])]
-
-    def layout() -> html.Div:
-        try:
-            seen, tree = _read(load, revision)
-            alarm, look = [], "read"
-        except Exception as error:
-            logger.exception("The dashboard could not read the results.")
-            seen, tree, alarm, look = "", page(blank), [_alarm(error)], "unread"
-        return html.Div(
-            [
-                dcc.Interval(id="clock", interval=interval_ms),
-                dcc.Store(id="revision", data=seen),
-                dcc.Store(id="figures"),
-                html.Div(alarm, id="alarm"),
-                html.Div(to_dash(tree), id="content", className=look),
-            ]
-        )
-
-    app.layout = layout
+    app.layout = html.Div(
+        [
+            dcc.Location(id="link", refresh=False),
+            dcc.Interval(id="clock", interval=interval_ms),
+            dcc.Store(id="seen"),
+            dcc.Store(id="figures"),
+            html.Div(html.P("Reading …", className="reading"), id="content"),
+        ]
+    )
 
     @app.callback(
         output={
-            "revision": Output("revision", "data"),
-            "alarm": Output("alarm", "children"),
-            "look": Output("content", "className"),
-            "slots": {name: Output(slot_id(name), "children") for name in slot_names},
+            "content": Output("content", "children"),
             "figures": Output("figures", "data"),
-            "styles": {name: Output(name, "style") for name in graph_names},
+            "seen": Output("seen", "data"),
         },
-        inputs={"ticks": Input("clock", "n_intervals")},
-        state={"seen": State("revision", "data")},
+        inputs={"query": Input("link", "search"), "ticks": Input("clock", "n_intervals")},
+        state={"seen": State("seen", "data")},
         # Dash drops an answer that a later tick has overtaken: without this, slow results would never be shown.
         running=[(Output("clock", "disabled"), True, False)],
-        prevent_initial_call=True,
     )
-    def redraw(ticks: int | None, seen: str) -> dict[str, Any]:  # noqa: ARG001  # the tick is only the occasion
-        """Change slots and graphs in place if the results have changed; on an error, say so and keep the rest."""
-        untouched = {
-            "revision": no_update,
-            "alarm": no_update,
-            "look": no_update,
-            "slots": dict.fromkeys(slot_names, no_update),
-            "figures": no_update,
-            "styles": dict.fromkeys(graph_names, no_update),
-        }
-        try:
-            is_same = repr(revision()) == seen
-            now, tree = (seen, None) if is_same else _read(load, revision)
-        except Exception as error:
-            if seen:  # Without a revision the page already shows an error: one record of it is enough.
-                logger.exception("The dashboard could not read the results.")
-            return untouched | {"revision": "", "alarm": [_alarm(error)]}
-        if tree is None:
+    def show(query: str | None, ticks: int | None, seen: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001
+        """Make the page anew where the link or a study has changed; the tick is only the occasion."""
+        view, complaints = view_of(query or "")
+        readings = followed.shown(view)
+        now = {"query": query, "studies": [_mark(reading) for reading in readings]}
+        if seen and all(seen[name] == value for name, value in now.items()):
             raise PreventUpdate
-        slots, graphs = slots_in([tree]), {graph.name: graph for graph in graphs_in([tree])}
+        tree = live_page(readings, view, names=followed.names, complaints=complaints)
+        slots, graphs = slots_in([tree]), graphs_in([tree])
+        figures = {graph.name: graph.figure.to_json() for graph in graphs}
+        hashes = {name: _hash(to_html(node)) for name, node in slots.items()}
+        hashes |= {f"graph {name}": _hash(text) for name, text in figures.items()}
+        # The frame is what stands around slots and graphs: while it is the same, these change in place.
+        frame = [view.page, *slots, *figures]
+        is_new = not seen or seen["frame"] != frame
+        old = {} if is_new or not seen else seen["hashes"]
+        if not is_new:
+            for name, node in slots.items():
+                if old[name] != hashes[name]:
+                    set_props(slot_id(name), {"children": children_of(node)})
+        changed = {
+            graph.name: {"figure": figures[graph.name], "height": int(graph.figure.layout.height)}
+            for graph in graphs
+            if old.get(f"graph {graph.name}") != hashes[f"graph {graph.name}"]
+        }
         return {
-            "revision": now,
-            "alarm": [],
-            "look": "read",
-            "slots": {name: children_of(slots[name]) for name in slot_names},
-            "figures": {name: graphs[name].figure.to_plotly_json() for name in graph_names},
-            "styles": {name: graph_style(graphs[name]) for name in graph_names},
+            "content": to_dash(tree) if is_new else no_update,
+            "figures": changed or no_update,
+            "seen": now | {"frame": frame, "hashes": hashes},
         }
 
     app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash leaves it untyped
-        ClientsideFunction(namespace="hybridnas", function_name="redraw"),
-        [Output(name, "figure") for name in graph_names],
+        ClientsideFunction(namespace="hybridnas", function_name="draw"),
         Input("figures", "data"),
-        [State(name, "figure") for name in graph_names],
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash leaves it untyped
+        ClientsideFunction(namespace="hybridnas", function_name="pick"),
+        Input({"graph": ALL}, "clickData"),
         prevent_initial_call=True,
     )
     return app
 
 
-def _read(load: Callable[[], Results], revision: Callable[[], object]) -> tuple[str, Element]:
-    # The revision first: results that change between the two calls are then drawn again, not missed.
-    seen = repr(revision())
-    return seen, page(load())
+def _mark(reading: Reading) -> list[str]:
+    return [reading.name, reading.revision, reading.error]
 
 
-def _alarm(error: Exception) -> Any:
-    tree = element(
-        "div",
-        element("strong", "The results cannot be read."),
-        element("p", f"{type(error).__name__}: {error}"),
-        element("p", "This page tries again by itself. Anything below was read before."),
-        class_="alarm",
-        role="alert",
-    )
-    return to_dash(tree)
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -6,8 +6,8 @@ Long architectures wrap and their cells shrink, so that four operators and a hun
 from typing import Any
 
 from dashboards.elements import Element, Node, element, slot
+from dashboards.figures.hover import ancestry
 from dashboards.frame import Results
-from dashboards.hover import ancestry
 from dashboards.operators_style import drawing_order, operator_name, style_of
 from dashboards.selection import architecture_of, frontier, records
 from dashboards.text import common_decimals, count, number, whole

@@ -5,7 +5,7 @@ from typing import Any, Final
 from dash import dcc, html
 
 from dashboards.elements import Element, Graph, Node
-from dashboards.theme import GRAPH_CONFIG
+from dashboards.figures.theme import GRAPH_CONFIG
 
 RENAMED: Final = {"class": "className", "colspan": "colSpan", "tabindex": "tabIndex"}
 """Attributes that React calls otherwise."""
@@ -17,9 +17,11 @@ def to_dash(node: Node) -> Any:
         case str():
             return node
         case Graph():
-            settings: dict[str, Any] = {"id": node.name, "figure": node.figure, "config": GRAPH_CONFIG}
+            # The figure comes on its own way, in the colours of the page: see `assets/live.js`.
+            settings: dict[str, Any] = {"id": {"graph": node.name}, "config": GRAPH_CONFIG, "style": {"height": "100%"}}
+            graph = dcc.Graph(**settings)
             frame: dict[str, Any] = {"className": "graph", "role": "img", "aria-label": node.label}
-            return html.Div(dcc.Graph(**settings, style=graph_style(node)), **frame)
+            return html.Div(graph, id=f"graph-{node.name}", style=graph_style(node), **frame)
         case Element():
             properties: dict[str, Any] = {
                 RENAMED.get(name, name): _style(value) if name == "style" else value
@@ -27,6 +29,9 @@ def to_dash(node: Node) -> Any:
             }
             if "data-slot" in node.attributes:
                 properties["id"] = slot_id(node.attributes["data-slot"])
+            if node.tag == "input":
+                # Dash has its own; what it does is up to the element around it (`data-view`).
+                return dcc.Input(**properties)
             return getattr(html, node.tag.capitalize())(children_of(node), **properties)
 
 

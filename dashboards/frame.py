@@ -3,13 +3,15 @@
 The contract of this package, column by column. Knows no storage and draws nothing; whoever owns the study fills it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, get_args
 
 import pandas as pd
 
+from search_spaces import Architecture
 from search_spaces.errors import NasError
 
 Status = Literal["finished", "failed", "infeasible", "stopped", "running"]
@@ -213,6 +215,86 @@ class Fidelity:
     """Sentences with the figures found."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A published architecture, priced as candidates are."""
+
+    name: str
+    figures: Mapping[str, float]
+    """By column, in the columns' units; those not known, such as perplexity after this study's training, are absent."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryAt:
+    """What a model takes on the device with so many tokens in its cache."""
+
+    context_tokens: int
+    weight_bytes: int
+    state_bytes: int
+    """Cache of keys and values, recurrent states; of the workload's batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What one architecture costs, in the detail that is worked out for one at a time."""
+
+    floor_ms_by_operator: Mapping[str, float]
+    """Milliseconds below which no kernel can come, since weights and states must be read at the device's bandwidth; by
+    operator name as in `latency_by_operator`; empty where the bandwidth is not known."""
+
+    memory: tuple[MemoryAt, ...]
+    """By growing context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What the process that runs the search last said of itself."""
+
+    at: datetime
+    """When it said so, UTC."""
+
+    num_running: int
+    num_places: int
+    """Candidates that could run at once."""
+
+    num_cpus: float
+    num_gpus: float
+    """Of one candidate."""
+
+    nodes: tuple[str, ...] = ()
+    """Of the cluster, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedAndMeasured:
+    """One model of a check of the latency table."""
+
+    name: str
+    hidden_size: int
+    predicted_ms: float
+    measured_ms: float
+
+    @property
+    def error(self) -> float:
+        """(predicted − measured) / measured."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationPicture:
+    """A check of a latency table against whole models, with the words that go with it."""
+
+    title: str
+    device: str
+    workload: str
+    findings: Sequence[str]
+    """Sentences with the figures found."""
+
+    models: Sequence[PredictedAndMeasured]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingRun:
     """A training of a whole model, finished or not."""
@@ -264,6 +346,27 @@ class Results:
 
     caveats: tuple[str, ...] = ()
     """What a reader must know before believing the figures, such as a latency table that was never validated."""
+
+    knee: int | None = None
+    """Number of the frontier's member where more of one objective begins to cost much of the other."""
+
+    references: tuple[Reference, ...] = ()
+    """Published architectures that this study's table can price."""
+
+    price: Callable[[Architecture], Priced] | None = None
+    """Works out what an architecture costs in detail; none where nothing is priced."""
+
+    spec_text: Callable[[Architecture], str] | None = None
+    """Writes an architecture as a file that other commands read."""
+
+    directory: str = ""
+    """Where the run lies, as a command names it; empty where it has no directory."""
+
+    activity: Activity | None = None
+    """None where nobody has said anything, as in a run that has ended or was made by an earlier version."""
+
+    validation: ValidationPicture | None = None
+    """None where the latency table was never checked."""
 
     def __post_init__(self) -> None:
         if not self.objectives:

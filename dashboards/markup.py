@@ -5,7 +5,7 @@ from typing import Final
 
 from dashboards.elements import Element, Graph, Node
 
-VOID_TAGS: Final = frozenset({"br", "hr", "meta"})
+VOID_TAGS: Final = frozenset({"br", "hr", "input", "meta"})
 
 
 def to_html(node: Node) -> str:
@@ -17,7 +17,7 @@ def to_html(node: Node) -> str:
             height = int(node.figure.layout.height)
             label = html.escape(node.label)
             return (
-                f'<div class="graph" id="{html.escape(node.name)}" role="img" aria-label="{label}" '
+                f'<div class="graph" id="graph-{html.escape(node.name)}" role="img" aria-label="{label}" '
                 f'style="height:{height}px"></div>'
             )
         case Element():

@@ -3,6 +3,8 @@
 Style sheets read them as CSS variables, figures through `theme.py`. Colours of operators are in `operators_style.py`.
 """
 
+import json
+from collections.abc import Mapping
 from typing import Final
 
 INK: Final = "#1b2530"
@@ -13,6 +15,9 @@ MUTED: Final = "#56616f"
 
 FAINT: Final = "#9aa5b1"
 """Marks that step back. Too light for text."""
+
+MARK: Final = "#7d8995"
+"""Marks that are read but are not the point."""
 
 RULE: Final = "#e4e8ed"
 """Borders and grid lines."""
@@ -25,7 +30,10 @@ ACCENT: Final = "#0b6b6f"
 ACCENT_SOFT: Final = "#e3f0f0"
 CAUTION: Final = "#8a4b08"
 CAUTION_SOFT: Final = "#fdf3e3"
+CAUTION_RULE: Final = "#f1dcb8"
 FAILURE: Final = "#a4262c"
+FAILURE_SOFT: Final = "#fbeaea"
+FAILURE_RULE: Final = "#efc9c9"
 
 FONT: Final = (
     'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif'
@@ -36,12 +44,33 @@ RAMP: Final = ("#d9a441", "#b0a25c", "#7f9c74", "#4a8c83", "#1f7384", "#1d5577",
 """An ordered scale from light to dark that keeps its order in grey and for the colour-blind."""
 
 
+DARK: Final[Mapping[str, str]] = {
+    INK: "#e7ecf1",
+    MUTED: "#a3afbb",
+    FAINT: "#6c7886",
+    MARK: "#8794a1",
+    RULE: "#2c3641",
+    SURFACE: "#182028",
+    PAGE: "#10161c",
+    ACCENT: "#4fc3c0",
+    ACCENT_SOFT: "#17363a",
+    CAUTION: "#f0b866",
+    CAUTION_SOFT: "#33291a",
+    CAUTION_RULE: "#54432a",
+    FAILURE: "#ff8f8a",
+    FAILURE_SOFT: "#3a2022",
+    FAILURE_RULE: "#5e3335",
+}
+"""What each colour is where the page is dark. Figures are made in the light ones and exchanged by `assets/theme.js`."""
+
+
 def css_variables() -> str:
-    """Return the style rule that gives pages these values."""
-    values = {
+    """Return the style rules that give pages these values, light and dark."""
+    names = {
         "ink": INK,
         "muted": MUTED,
         "faint": FAINT,
+        "mark": MARK,
         "rule": RULE,
         "surface": SURFACE,
         "page": PAGE,
@@ -49,11 +78,18 @@ def css_variables() -> str:
         "accent-soft": ACCENT_SOFT,
         "caution": CAUTION,
         "caution-soft": CAUTION_SOFT,
+        "caution-rule": CAUTION_RULE,
         "failure": FAILURE,
-        "font": FONT,
-        "monospace": MONOSPACE,
+        "failure-soft": FAILURE_SOFT,
+        "failure-rule": FAILURE_RULE,
     }
-    return ":root{" + "".join(f"--{name}:{value};" for name, value in values.items()) + "}"
+    light = names | {"font": FONT, "monospace": MONOSPACE, "dark-twins": f"'{json.dumps(dict(DARK))}'"}
+    dark = {name: DARK[colour] for name, colour in names.items()}
+    return f":root{{color-scheme:light;{_rules(light)}}}:root[data-theme=dark]{{color-scheme:dark;{_rules(dark)}}}"
+
+
+def _rules(values: Mapping[str, str]) -> str:
+    return "".join(f"--{name}:{value};" for name, value in values.items())
 
 
 def ramp(num_colours: int) -> list[str]:

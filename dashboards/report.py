@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dashboards.frame import Results
-from dashboards.page import page
+from dashboards.page import report_page
 from dashboards.standalone import standalone_html, write_page
 
 
@@ -14,4 +14,4 @@ def write_report(results: Results, path: Path) -> None:
 
 def report_html(results: Results) -> str:
     """Return the report as text."""
-    return standalone_html(page(results), title=results.title)
+    return standalone_html(report_page(results), title=results.title)

@@ -11,9 +11,9 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from dashboards.elements import Element, graphs_in
+from dashboards.figures.theme import GRAPH_CONFIG
 from dashboards.markup import to_html
 from dashboards.palette import css_variables
-from dashboards.theme import GRAPH_CONFIG
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -35,7 +35,8 @@ def write_page(text: str, path: Path) -> None:
 def standalone_html(tree: Element, *, title: str) -> str:
     """Return the page as text."""
     graphs = [
-        {**json.loads(graph.figure.to_json()), "id": graph.name, "config": GRAPH_CONFIG} for graph in graphs_in([tree])
+        {"id": f"graph-{graph.name}", "figure": graph.figure.to_json(), "config": GRAPH_CONFIG}
+        for graph in graphs_in([tree])
     ]
     return "\n".join(
         [
@@ -53,6 +54,7 @@ def standalone_html(tree: Element, *, title: str) -> str:
             "<noscript><p>The figures need JavaScript; the strips and the table do not.</p></noscript>",
             f'<script type="application/json" id="graphs">{_inert_json(graphs)}</script>',
             f"<script>{get_plotlyjs()}</script>",
+            f"<script>{asset('theme.js')}</script>",
             f"<script>{asset('report.js')}</script>",
             f"<script>{asset('table.js')}</script>",
             "</body>",

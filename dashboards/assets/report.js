@@ -2,7 +2,14 @@
 (function () {
   "use strict";
   const graphs = JSON.parse(document.getElementById("graphs").textContent);
-  for (const graph of graphs) {
-    Plotly.newPlot(graph.id, graph.data, graph.layout, graph.config);
+
+  function draw() {
+    for (const graph of graphs) {
+      const figure = JSON.parse(window.hybridnas.recolour(graph.figure));
+      Plotly.react(graph.id, figure.data, figure.layout, graph.config);
+    }
   }
+
+  document.addEventListener("hybridnas-theme", draw);
+  draw();
 })();

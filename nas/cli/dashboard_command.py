@@ -15,6 +15,7 @@ def dashboard(
     import logging
 
     from dashboards.app import create_app
+    from dashboards.studies import Study
     from nas.run import Run
 
     run = Run(directory)
@@ -24,7 +25,8 @@ def dashboard(
         return found.st_mtime_ns, found.st_size, run.directory.lock.is_held
 
     _check_port(port)
-    app = create_app(lambda: Run(directory).results(), revision=revision, title=run.config.name)
+    study = Study(name=run.config.name, load=lambda: Run(directory).results(), revision=revision)
+    app = create_app([study], title=run.config.name)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a page that follows a run asks every two seconds
     typer.echo(f"Dashboard of {directory}: http://127.0.0.1:{port} (stop with Ctrl-C)", err=True)
     app.run(host="127.0.0.1", port=port, debug=False)

@@ -35,7 +35,7 @@ def report(
     if path.is_dir():
         raise UsageError(f"--output names a file; {path} is a folder. Write {path / 'report.html'}, for example.")
     if all(are_trainings):
-        from dashboards.training import write_training_page
+        from dashboards.pages.training import write_training_page
         from nas.winners.curves import read_trainings
 
         write_training_page(read_trainings(directories), path)

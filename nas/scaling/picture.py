@@ -1,9 +1,9 @@
-"""From a fitted scaling law and the latency table of its run to what `dashboards/scaling.py` draws."""
+"""From a fitted scaling law and the latency table of its run to what `dashboards/pages/scaling.py` draws."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from dashboards.scaling import Choice, DepthCurve, DrawnPoint, ScalingPicture
+from dashboards.pages.scaling import Choice, DepthCurve, DrawnPoint, ScalingPicture
 from nas.run import Run
 from nas.scaling.intervals import COVERED
 from nas.scaling.recommendation import PricedSetting, Recommendation, budget_steps, measured_widths, price, recommend

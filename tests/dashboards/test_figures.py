@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from dashboards.breakdown import breakdown_figure
-from dashboards.comparison import comparison_figure
-from dashboards.curves import MAX_CURVES, curves_figure
+from dashboards.figures.breakdown import breakdown_figure
+from dashboards.figures.comparison import comparison_figure
+from dashboards.figures.curves import MAX_CURVES, curves_figure
+from dashboards.figures.lineage import lineage_figure
+from dashboards.figures.pareto import pareto_figure
+from dashboards.figures.progress import progress_figure
 from dashboards.frame import LATENCY_MS, PERPLEXITY, Objective
-from dashboards.lineage import lineage_figure
 from dashboards.page import FIGURES
-from dashboards.pareto import pareto_figure
-from dashboards.progress import progress_figure
 from dashboards.selection import candidates, evaluated, frontier, records
 
 STUDIES = ("results", "empty_results", "failed_results", "foreign_results")

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 import pytest
 
 from dashboards.elements import element, graphs_in, slots_in
+from dashboards.figures.theme import GRAPH_CONFIG
 from dashboards.markup import to_html
 from dashboards.page import FIGURES, page
 from dashboards.report import report_html, write_report
-from dashboards.theme import GRAPH_CONFIG
 
 STUDIES = ("results", "empty_results", "failed_results", "foreign_results")
 LOADING = ("src", "srcset", "href", "action", "data", "poster", "background", "formaction")

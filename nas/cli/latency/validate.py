@@ -109,7 +109,8 @@ def _in_words(found: "Validation", *, table: Path) -> str:
 
 
 def _draw(found: "Validation", *, device: str, path: Path) -> None:
-    from dashboards.validation import PredictedAndMeasured, ValidationPicture, write_validation_page
+    from dashboards.frame import PredictedAndMeasured, ValidationPicture
+    from dashboards.pages.validation import write_validation_page
 
     picture = ValidationPicture(
         title="Latency: predicted against measured",

@@ -54,7 +54,7 @@ def fit(
     """Train a grid of depths and widths and fit L(D, W) to it; continued exactly when called again with its DIR."""
     import json
 
-    from dashboards.scaling import write_scaling_page
+    from dashboards.pages.scaling import write_scaling_page
     from nas.cli.scaling.numbers import whole_numbers
     from nas.cli.scaling.training import continue_grid, train_grid, with_widths
     from nas.config import load_config

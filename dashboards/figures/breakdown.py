@@ -5,11 +5,11 @@ import statistics
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
 from dashboards.operators_style import drawing_order, style_of
 from dashboards.selection import frontier, latency_by_operator, records
 from dashboards.text import hover_text, is_missing, number, significant_decimals, whole
-from dashboards.theme import new_figure, say_instead
 
 MAX_BARS = 24
 

@@ -10,12 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.hover import brief, compact, full
+from dashboards.figures.marks import ORIGIN_GROUPS, SYMBOLS
+from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.hover import brief, compact, full
-from dashboards.marks import ORIGIN_GROUPS, SYMBOLS
 from dashboards.selection import candidates, frontier, with_status
 from dashboards.text import hover_text
-from dashboards.theme import new_figure, say_instead
 
 STRIP_FROM = 0.9
 """Where the strip of candidates without a score begins, as a share of the height."""
@@ -91,7 +91,7 @@ def _add_scored(figure: go.Figure, rows: pd.DataFrame, results: Results) -> None
             marker={
                 "symbol": f"{SYMBOLS[origins[0]]}-open",
                 "size": 5 if is_long else 9 if label == "evolved" else 8,
-                "color": "#7d8995",
+                "color": palette.MARK,
                 "opacity": 0.5 if is_long else 1,
                 "line": {"width": 1 if is_long else 1.4},
             },

@@ -6,9 +6,9 @@ from plotly.utils import PlotlyJSONEncoder
 
 from dashboards.app import create_app
 from dashboards.elements import graphs_in
-from dashboards.fidelity import fidelity_figure, scores_figure
+from dashboards.figures.fidelity import fidelity_figure, scores_figure
+from dashboards.figures.log_axis import log_axis
 from dashboards.frame import Fidelity
-from dashboards.log_axis import log_axis
 from dashboards.page import page
 from dashboards.report import report_html
 

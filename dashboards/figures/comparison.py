@@ -6,9 +6,9 @@ Shown whichever way it goes. The verdict in words comes with the results; nothin
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Comparison, Results
 from dashboards.text import number, significant_decimals
-from dashboards.theme import new_figure, say_instead
 
 
 def comparison_figure(results: Results) -> go.Figure:
@@ -19,7 +19,7 @@ def comparison_figure(results: Results) -> go.Figure:
     figure = new_figure(height=320)
     halves = (
         ("evolved", comparison.evolved_hypervolume, "diamond", palette.ACCENT),
-        ("random", comparison.random_hypervolume, "circle", "#6b7785"),
+        ("random", comparison.random_hypervolume, "circle", palette.MARK),
     )
     for name, value, symbol, colour in halves:
         figure.add_scatter(

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from dashboards.elements import graphs_in
+from dashboards.figures.training_curves import MOST_POINTS, behaviour_figure, loss_figure
 from dashboards.frame import TrainingRun
 from dashboards.markup import to_html
 from dashboards.page import page
-from dashboards.training import training_html, training_section, write_training_page
-from dashboards.training_curves import MOST_POINTS, behaviour_figure, loss_figure
+from dashboards.pages.training import training_html, training_section, write_training_page
 
 
 def make_run(name, *, steps=100, validated=True):

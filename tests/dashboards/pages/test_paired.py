@@ -1,6 +1,6 @@
 import pytest
 
-from dashboards.paired import PairedCurves, paired_figure, write_paired_page
+from dashboards.pages.paired import PairedCurves, paired_figure, write_paired_page
 
 ARMS = ("decay", "<normalization>")
 

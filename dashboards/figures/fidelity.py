@@ -5,10 +5,10 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.log_axis import log_axis
+from dashboards.figures.theme import new_figure
 from dashboards.frame import Fidelity
-from dashboards.log_axis import log_axis
 from dashboards.text import count, number
-from dashboards.theme import new_figure
 
 _ROW: Final = 30
 """Pixels of one score."""

@@ -12,11 +12,11 @@ import plotly.graph_objects as go
 
 from dashboards import palette
 from dashboards.elements import Element, Graph, element
-from dashboards.equality import add_equality
-from dashboards.log_axis import log_axis
+from dashboards.figures.equality import add_equality
+from dashboards.figures.log_axis import log_axis
+from dashboards.figures.theme import new_figure
 from dashboards.standalone import standalone_html, write_page
 from dashboards.text import count, number
-from dashboards.theme import new_figure
 
 SYMBOLS: Final = (
     "circle",
@@ -129,7 +129,7 @@ def scaling_html(picture: ScalingPicture) -> str:
                     class_="explanation",
                 ),
                 Graph(
-                    name="graph-scaling",
+                    name="scaling",
                     figure=latency_figure(picture),
                     label="Measured and predicted perplexity against latency, one curve for every depth.",
                 ),
@@ -145,7 +145,7 @@ def scaling_html(picture: ScalingPicture) -> str:
                     class_="explanation",
                 ),
                 Graph(
-                    name="graph-agreement",
+                    name="agreement",
                     figure=agreement_figure(picture),
                     label=f"Predicted against measured perplexity of {len(picture.points)} settings.",
                 ),

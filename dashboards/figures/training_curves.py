@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboards import palette
+from dashboards.figures.log_axis import log_axis
+from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import TrainingRun
-from dashboards.log_axis import log_axis
 from dashboards.text import hover_text
-from dashboards.theme import new_figure, say_instead
 
 MOST_POINTS: Final = 600
 """Of one curve."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from dashboards.elements import Element, Graph, Node, element
+from dashboards.figures.training_curves import behaviour_figure, loss_figure
 from dashboards.frame import TrainingRun
 from dashboards.standalone import standalone_html, write_page
 from dashboards.text import MISSING, count, duration, is_missing, number
-from dashboards.training_curves import behaviour_figure, loss_figure
 
 LOSS_WORDS = (
     "Thick lines with marks are validation loss, thin ones training loss. Press a name to hide its curves, "
@@ -59,9 +59,9 @@ def training_parts(runs: Sequence[TrainingRun]) -> tuple[Graph, Graph, Element]:
     """Return the two pictures and the table."""
     names = ", ".join(run.name for run in runs)
     return (
-        Graph(name="graph-training-loss", figure=loss_figure(runs), label=f"Training and validation loss of {names}."),
+        Graph(name="training-loss", figure=loss_figure(runs), label=f"Training and validation loss of {names}."),
         Graph(
-            name="graph-training-behaviour",
+            name="training-behaviour",
             figure=behaviour_figure(runs),
             label=f"Gradient norm, weight norm, learning rate and tokens a second of {names}.",
         ),

@@ -8,11 +8,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.hover import brief, compact
+from dashboards.figures.marks import SYMBOLS
+from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.hover import brief, compact
-from dashboards.marks import SYMBOLS
 from dashboards.selection import evaluated, is_evolved
-from dashboards.theme import new_figure, say_instead
 
 
 def progress_figure(results: Results) -> go.Figure:

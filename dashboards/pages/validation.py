@@ -1,50 +1,15 @@
-"""Predicted against measured latency, one point a model: how far a latency table can be trusted.
+"""Predicted against measured latency, one row a model: how far a latency table can be trusted.
 
 A page of its own, written where a table is checked; what the figures mean was decided there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import plotly.graph_objects as go
-
-from dashboards import palette
 from dashboards.elements import Element, Graph, element
-from dashboards.equality import add_equality
+from dashboards.figures.validation import validation_figure
+from dashboards.frame import PredictedAndMeasured, ValidationPicture
 from dashboards.standalone import standalone_html, write_page
-from dashboards.theme import new_figure
-
-BAND = 0.1
-"""Half the width of the shaded band around equality, as a share."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictedAndMeasured:
-    """One model."""
-
-    name: str
-    hidden_size: int
-    predicted_ms: float
-    measured_ms: float
-
-    @property
-    def error(self) -> float:
-        """(predicted − measured) / measured."""
-        return self.predicted_ms / self.measured_ms - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationPicture:
-    """A check of a table, with the words that go with it."""
-
-    title: str
-    device: str
-    workload: str
-    findings: Sequence[str]
-    """Sentences with the figures found."""
-
-    models: Sequence[PredictedAndMeasured]
 
 
 def write_validation_page(picture: ValidationPicture, path: Path) -> None:
@@ -64,7 +29,7 @@ def validation_html(picture: ValidationPicture) -> str:
             element(
                 "section",
                 element("ul", *(element("li", finding) for finding in picture.findings)),
-                Graph(name="graph-validation", figure=validation_figure(picture.models), label=label),
+                Graph(name="validation", figure=validation_figure(picture.models), label=label),
                 _table(picture.models),
                 class_="whole",
             ),
@@ -72,29 +37,6 @@ def validation_html(picture: ValidationPicture) -> str:
         class_="page",
     )
     return standalone_html(tree, title=picture.title)
-
-
-def validation_figure(models: Sequence[PredictedAndMeasured]) -> go.Figure:
-    """Draw the models, the line where prediction and measurement are equal, and ten percent around it."""
-    figure = new_figure(height=560)
-    every = [value for model in models for value in (model.predicted_ms, model.measured_ms)]
-    ends = (0.9 * min(every), 1.1 * max(every))
-    add_equality(figure, ends=ends, band=BAND, name=f"within {BAND:.0%}")
-    figure.add_scatter(
-        x=[model.measured_ms for model in models],
-        y=[model.predicted_ms for model in models],
-        mode="markers",
-        marker={"size": 9, "color": palette.ACCENT, "line": {"width": 1, "color": palette.SURFACE}},
-        customdata=[[model.name, model.hidden_size, 100 * model.error] for model in models],
-        hovertemplate="%{customdata[0]}, width %{customdata[1]}<br>measured %{x:.4~g} ms, predicted %{y:.4~g} ms"
-        "<br>error %{customdata[2]:+.1f} %<extra></extra>",
-        name="one model",
-    )
-    axis = {"type": "log", "exponentformat": "none"}
-    figure.update_layout(
-        xaxis={**axis, "title": {"text": "Measured, ms"}}, yaxis={**axis, "title": {"text": "Predicted, ms"}}
-    )
-    return figure
 
 
 def _table(models: Sequence[PredictedAndMeasured]) -> Element:

@@ -3,9 +3,9 @@
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
 from dashboards.selection import curve_of, frontier, records
-from dashboards.theme import new_figure, say_instead
 
 MAX_CURVES = 12
 

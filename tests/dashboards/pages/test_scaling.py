@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from dashboards.scaling import (
+from dashboards.pages.scaling import (
     Choice,
     DepthCurve,
     DrawnPoint,

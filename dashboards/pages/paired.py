@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 
 from dashboards import palette
 from dashboards.elements import Graph, element
+from dashboards.figures.theme import new_figure
 from dashboards.standalone import standalone_html, write_page
-from dashboards.theme import new_figure
 
 COLOURS: Final = (palette.RAMP[0], palette.RAMP[5])
 DASHES: Final = ("dash", "solid")
@@ -58,7 +58,7 @@ def write_paired_page(
                     "with the 95 % interval: under the line the change wins.",
                     class_="explanation",
                 ),
-                Graph(name="graph-paired", figure=paired_figure(families, arms=arms), label=label),
+                Graph(name="paired", figure=paired_figure(families, arms=arms), label=label),
                 element("ul", *(element("li", sentence) for sentence in words)),
                 class_="whole",
             ),
