@@ -29,11 +29,12 @@ from benchmarks.document import Claim, Document, Figure, IncorrectError, Options
 from operators.cost import flops_per_token, num_parameters
 from proxies.data import Corpus, load_corpus
 from proxies.fidelity import EQUAL_PARAMETERS, agreement, probability_of_beating
-from proxies.projection import Projection, out_of_sample
+from proxies.projection import out_of_sample, prior_projection
 from proxies.saliency import score_initialization
 from proxies.settings import TrainingSettings
 from proxies.short_training import short_training
 from proxies.tokenizers import ByteTokenizer
+from proxies.traits import Traits, traits_of
 from proxies.zero_cost import ZERO_COST_SCORES, size_scores
 from search_spaces import Architecture, architecture_from_pattern
 from search_spaces.dimensions import Dimensions
@@ -86,6 +87,7 @@ class Model:
 
     is_equal: bool
     num_parameters: float
+    traits: Traits
     short: float
     """Perplexity after the short training."""
 
@@ -181,6 +183,7 @@ def train_all(
         Model(
             is_equal=is_equal,
             num_parameters=float(num_parameters(model)),
+            traits=traits_of(model),
             short=shorts[place].perplexity,
             long=longs[place].perplexity,
             cpu_s=shorts[place].cpu_s + longs[place].cpu_s,
@@ -309,11 +312,11 @@ def compare(models: Sequence[Model]) -> tuple[dict[str, Figure], list[Claim]]:
 def _scores(models: Sequence[Model]) -> dict[str, list[float]]:
     """Return every score of every model, by name; minimised, and never learnt from the model it is of."""
     short = [model.short for model in models]
-    sizes = [model.num_parameters for model in models]
-    prior = Projection(reference_parameters=float(np.median(sizes)))
+    traits = [model.traits for model in models]
+    prior = prior_projection(traits)
     return {
-        PROXY: out_of_sample(short, sizes, [model.long for model in models]),
-        UNLEARNT: [prior(perplexity, size) for perplexity, size in zip(short, sizes, strict=True)],
+        PROXY: out_of_sample(short, traits, [model.long for model in models]),
+        UNLEARNT: [prior(perplexity, one) for perplexity, one in zip(short, traits, strict=True)],
         RAW: short,
         **{name: [model.free[name] for model in models] for name in ZERO_COST_SCORES},
     }

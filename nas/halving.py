@@ -15,6 +15,7 @@ import numpy as np
 from nas.candidates import Record
 from proxies.projection import Projection, fit_projection
 from proxies.rungs import Rungs
+from proxies.traits import Traits, size_trait
 
 G = TypeVar("G", bound=Hashable)
 
@@ -70,7 +71,8 @@ class Halving:
         """Return what the perplexity of a stopped candidate would likely have become."""
         rung = len(losses) - 1
         projection = _projection(rung, [one for one in seen if len(one.losses) > rung])
-        return math.exp(losses[rung]) if projection is None else projection(math.exp(losses[rung]), cheap[PARAMETERS])
+        perplexity = math.exp(losses[rung])
+        return perplexity if projection is None else projection(perplexity, _size(cheap))
 
     def _limit(self, rung: int, cheap: Mapping[str, float], seen: Sequence[Seen]) -> float | None:
         """Return the highest loss with which a candidate goes on, or none where too little is known."""
@@ -80,9 +82,9 @@ class Halving:
         projection = _projection(rung, here)
         if len(here) < self.min_seen or len(rivals) < num_going_on or projection is None:
             return None
-        levels = sorted(math.log(projection(math.exp(one.losses[rung]), one.cheap[PARAMETERS])) for one in rivals)
+        levels = sorted(math.log(projection(math.exp(one.losses[rung]), _size(one.cheap))) for one in rivals)
         # At these parameters a loss of zero is projected to this, and each nat adds the weight.
-        offset = math.log(projection(1.0, cheap[PARAMETERS]))
+        offset = math.log(projection(1.0, _size(cheap)))
         limit = (levels[num_going_on - 1] - offset) / projection.perplexity_weight
         return limit if projection.perplexity_weight > 0 and math.isfinite(limit) else None
 
@@ -108,11 +110,16 @@ def rung_losses_of(details: Mapping[str, Any]) -> tuple[float, ...]:
 
 def _projection(rung: int, seen: Sequence[Seen]) -> Projection | None:
     """Return how final perplexities follow from those at a rung, or none before any candidate reached its end."""
-    ended = [(one.losses[rung], one.cheap[PARAMETERS], one.perplexity) for one in seen if one.perplexity is not None]
+    ended = [(one.losses[rung], _size(one.cheap), one.perplexity) for one in seen if one.perplexity is not None]
     if not ended:
         return None
     return fit_projection(
         [math.exp(loss) for loss, _, _ in ended],
-        [parameters for _, parameters, _ in ended],
+        [size for _, size, _ in ended],
         [perplexity for _, _, perplexity in ended],
     )
+
+
+def _size(cheap: Mapping[str, float]) -> Traits:
+    """Return all that projections are told of a candidate here: its parameters."""
+    return size_trait(cheap[PARAMETERS])

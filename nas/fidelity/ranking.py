@@ -1,5 +1,6 @@
 """A run's candidates by raw and by projected perplexity, and the frontier each of the two gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from nas.pareto import frontier_indices
 from nas.run import Run
 from operators.cost import num_parameters
 from proxies.errors import FidelityError
-from proxies.projection import Projection
+from proxies.projection import Projection, prior_projection
+from proxies.traits import Traits, traits_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +68,10 @@ def rank(run: Run) -> Ranking:
         raise FidelityError(f"No candidate of {run.directory.path} has finished, so there is none to rank.")
     models = [trained_model(record.candidate.description) for record in finished]
     sizes = [num_parameters(model) for model in models]
-    projection, why = _projection(run, sizes)
+    traits = [traits_of(model) for model in models]
+    projection, why = _projection(run, traits)
     raw = [record.objectives["perplexity"] for record in finished]
-    projected = [projection(perplexity, size) for perplexity, size in zip(raw, sizes, strict=True)]
+    projected = [projection(perplexity, one) for perplexity, one in zip(raw, traits, strict=True)]
     ranks, projected_ranks = _ranks(raw), _ranks(projected)
     frontier = {record.number for record in history.frontier()}
     points = [
@@ -94,14 +97,13 @@ def rank(run: Run) -> Ranking:
     )
 
 
-def _projection(run: Run, sizes: list[int]) -> tuple[Projection, str]:
+def _projection(run: Run, traits: Sequence[Traits]) -> tuple[Projection, str]:
     report = load_report(run.directory.path)
     if report is not None:
         num, times = report.projection.num_long_trainings, report.longest.times
         return report.projection, f"learnt from {num} of its candidates trained {times:g} times as long"
     path = run.directory.path
-    reference = float(sorted(sizes)[len(sizes) // 2])
-    return Projection(reference_parameters=reference), (
+    return prior_projection(traits), (
         f"the prior: {without_record(path)}, so only order and differences mean anything. "
         f"Learn it with `nas proxy fidelity {path}`"
     )

@@ -26,7 +26,7 @@ from nas.run_directory import write_atomically
 from proxies.errors import FidelityError
 from proxies.projection import Projection, fit_projection
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 FEW_EQUAL: Final = 10
 """Candidates of one size below which a reader is warned."""
@@ -163,7 +163,7 @@ def report_of(
         comparisons=tuple(comparisons),
         projection=fit_projection(
             [row.perplexity for row, _ in judged],
-            [row.num_parameters for row, _ in judged],
+            [row.traits for row, _ in judged],
             [truth for _, truth in judged],
         ),
         shorter=tuple(

@@ -10,6 +10,7 @@ from typing import Any
 from nas.candidates import History
 from nas.fidelity.plan import FidelityPlan
 from nas.fidelity.training import AT_INITIALIZATION, Training
+from proxies.traits import Traits, size_trait, traits_of
 from proxies.zero_cost import size_scores
 from search_spaces import Architecture
 
@@ -26,6 +27,9 @@ class FidelityRow:
 
     num_parameters: int
     """Of the model that is trained, with the vocabulary of the text."""
+
+    traits: Traits
+    """Of the same model."""
 
     scores: Mapping[str, float]
     """Without training, by name; minimised."""
@@ -50,6 +54,7 @@ class FidelityRow:
             "is_frontier": self.is_frontier,
             "perplexity": self.perplexity,
             "num_parameters": self.num_parameters,
+            "traits": dict(self.traits),
             "flops_per_token": -self.scores["flops_per_token"],
             "scores": dict(self.scores),
             "trained": [
@@ -61,12 +66,12 @@ class FidelityRow:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> "FidelityRow":
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote, or an earlier version, which knew of no traits but the parameters."""
         trained: defaultdict[float, dict[int, float]] = defaultdict(dict)
         for one in mapping["trained"]:
             trained[float(one["times"])][one["seed"]] = one["perplexity"]
         content = {key: value for key, value in mapping.items() if key != "flops_per_token"}
-        return cls(**content | {"trained": dict(trained)})
+        return cls(**{"traits": size_trait(mapping["num_parameters"])} | content | {"trained": dict(trained)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,7 @@ def read_rows(
                 is_frontier=record.number in frontier,
                 perplexity=record.objectives["perplexity"],
                 num_parameters=round(-sizes["num_parameters"]),
+                traits=traits_of(model),
                 scores=sizes | saliencies.get(record.number, {}),
                 trained=trained[record.number],
             )

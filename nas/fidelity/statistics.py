@@ -176,8 +176,8 @@ def _scores(
 ) -> dict[str, list[float | None]]:
     """Return every score of every candidate, by name; none where it is not known."""
     raw = [row.perplexity for row in rows]
-    parameters = [row.num_parameters for row in rows]
-    scores: dict[str, list[float | None]] = {RAW: [*raw], PROJECTED: [*out_of_sample(raw, parameters, truths)]}
+    traits = [row.traits for row in rows]
+    scores: dict[str, list[float | None]] = {RAW: [*raw], PROJECTED: [*out_of_sample(raw, traits, truths)]}
     for length in sorted(length for length in lengths if length < times):
         scores[length_name(length)] = [_first(row, length) for row in rows]
     return scores | {name: [row.scores.get(name) for row in rows] for name in ZERO_COST_SCORES}

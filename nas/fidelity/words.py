@@ -1,9 +1,11 @@
 """What a fidelity report finds, in sentences: the same on the terminal and in the picture."""
 
+import math
 from typing import Final
 
 from nas.fidelity.report import FidelityReport
 from nas.fidelity.statistics import LIKELY_WORSE, PROJECTED, RAW
+from proxies.traits import DEPTH, PARAMETERS, SHARE, WIDTH
 
 _NAMES: Final = {
     RAW: "perplexity in the search",
@@ -15,6 +17,9 @@ _NAMES: Final = {
     "snip": "SNIP",
     "gradient_norm": "gradient norm",
 }
+
+
+_LOGARITHMS: Final = {PARAMETERS: "parameters", DEPTH: "depth", WIDTH: "width"}
 
 
 def score_label(name: str) -> str:
@@ -29,8 +34,8 @@ def findings(report: FidelityReport) -> list[str]:
     found = [
         f"The run's perplexity ranks {len(longest.trials)} candidates as training {longest.times:g} times as long with "
         f"a Spearman correlation of {raw.spearman}; its first choice is {_percent(raw.regret)} worse than the best.",
-        f"Projected by parameters, out of sample, the correlation is {projected.spearman}; it ranks better in "
-        f"{_percent(longest.projection_beats_perplexity)} of the draws. Its first choice is "
+        f"Projected by size, shape and operators, out of sample, the correlation is {projected.spearman}; it ranks "
+        f"better in {_percent(longest.projection_beats_perplexity)} of the draws. Its first choice is "
         f"{_percent(projected.regret)} worse than the best.",
         _cheapest(report),
         f"Projection: {describe_projection(report)}",
@@ -44,11 +49,20 @@ def findings(report: FidelityReport) -> list[str]:
 def describe_projection(report: FidelityReport) -> str:
     """Return the learnt formula."""
     projection = report.projection
+    terms = " ".join(
+        f"{weight:+.3f} {_term(name, projection.means[name])}" for name, weight in projection.weights.items()
+    )
     return (
-        f"ln p = {projection.constant:+.3f} {projection.perplexity_weight:+.3f} ln p(run) "
-        f"{projection.parameter_weight:+.3f} ln(parameters / {projection.reference_parameters:,.0f}), learnt from "
+        f"ln p = {projection.constant:+.3f} {projection.perplexity_weight:+.3f} ln p(run) {terms}, learnt from "
         f"{projection.num_long_trainings} trainings {report.longest.times:g} times as long."
     ).replace("-", "−")
+
+
+def _term(trait: str, mean: float) -> str:
+    """Return a trait as it stands in the formula, zero at its mean."""
+    if trait.startswith(SHARE):
+        return f"(share of {trait.removeprefix(SHARE)} {-mean:+.2f})"
+    return f"ln({_LOGARITHMS[trait]} / {math.exp(mean):,.3g})"
 
 
 def _percent(share: float) -> str:

@@ -21,6 +21,7 @@ from benchmarks.proxy_fidelity import (
 from operators.cost import num_parameters
 from proxies.fidelity import EQUAL_PARAMETERS
 from proxies.settings import TrainingSettings
+from proxies.traits import size_trait
 from proxies.zero_cost import SALIENCIES, ZERO_COST_SCORES
 
 
@@ -30,10 +31,12 @@ def made_up(rank, *, num=32, seed=0):
     models = []
     for place in range(num):
         long = float(rng.uniform(4, 8))
+        parameters = 100_000.0 if place >= num // 2 else float(rng.uniform(30_000, 500_000))
         models.append(
             Model(
                 is_equal=place >= num // 2,
-                num_parameters=100_000.0 if place >= num // 2 else float(rng.uniform(30_000, 500_000)),
+                num_parameters=parameters,
+                traits=size_trait(parameters),
                 short=rank(long, rng),
                 long=long,
                 cpu_s=1.0,

@@ -6,6 +6,7 @@ import pytest
 from nas.fidelity.ranked_by import judged, ranked_by
 from nas.fidelity.rows import FidelityRow
 from nas.fidelity.statistics import compare
+from proxies.traits import size_trait
 from tests.nas.fidelity.test_report import made_report
 
 RUN = Path("runs/demo")
@@ -81,6 +82,7 @@ def test_where_size_hides_behind_short_training_projection_is_found_to_rank_bett
             is_frontier=False,
             perplexity=20.0 + (trial * 7) % 12,
             num_parameters=1000 * 2**trial,
+            traits=size_trait(1000 * 2**trial),
             scores={"num_parameters": -1.0, "flops_per_token": -1.0},
             trained={4.0: {1000: (20.0 + (trial * 7) % 12) * 0.8**trial}},
         )

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -9,6 +10,7 @@ from nas.fidelity.rows import FailedTraining, FidelityRow
 from nas.fidelity.statistics import compare, noise_over_seeds, shorter_trainings
 from nas.fidelity.words import findings
 from proxies.projection import fit_projection
+from proxies.traits import size_trait
 
 LENGTHS = (0.5, 4.0)
 
@@ -27,6 +29,7 @@ def made_report(*, half_ranks=True):
                 is_frontier=trial < 2,
                 perplexity=short,
                 num_parameters=1000 * (trial + 1),
+                traits=size_trait(1000 * (trial + 1)),
                 scores=scores,
                 trained=trained,
             )
@@ -36,7 +39,7 @@ def made_report(*, half_ranks=True):
         rows=tuple(rows),
         comparisons=(compare(rows, times=4.0, lengths=LENGTHS, seed=0),),
         projection=fit_projection(
-            [row.perplexity for row in rows], [row.num_parameters for row in rows], [row.at(4.0) for row in rows]
+            [row.perplexity for row in rows], [row.traits for row in rows], [row.at(4.0) for row in rows]
         ),
         shorter=tuple(shorter_trainings(rows, times=4.0, lengths=LENGTHS, first_seed=1000, seed=0)),
         noise=(noise_over_seeds(rows, times=4.0),),
@@ -64,9 +67,22 @@ def test_a_damaged_report_and_one_of_a_newer_version_are_errors(tmp_path):
     path.write_text('{"schema_version": 1}')
     with pytest.raises(StudyError, match="Write it again"):
         load_report(tmp_path)
-    path.write_text(json.dumps(made_report().to_dict() | {"schema_version": 2}))
-    with pytest.raises(StudyError, match="reads up to 1"):
+    path.write_text(json.dumps(made_report().to_dict() | {"schema_version": 3}))
+    with pytest.raises(StudyError, match="reads up to 2"):
         load_report(tmp_path)
+
+
+def test_a_report_of_the_version_before_is_read_by_its_parameters_alone(tmp_path):
+    content = made_report().to_dict() | {"schema_version": 1}
+    for row in content["rows"]:
+        del row["traits"]
+    projection = content["projection"]
+    projection["parameter_weight"] = projection.pop("weights")["ln_parameters"]
+    projection["reference_parameters"] = math.exp(projection.pop("means")["ln_parameters"])
+    (tmp_path / "fidelity.json").write_text(json.dumps(content))
+    found = load_report(tmp_path)
+    assert found.rows == made_report().rows
+    assert found.projection(20.0, size_trait(3000)) == pytest.approx(made_report().projection(20.0, size_trait(3000)))
 
 
 def test_the_findings_carry_the_figures():

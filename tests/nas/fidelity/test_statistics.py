@@ -12,6 +12,7 @@ from nas.fidelity.statistics import (
 )
 from proxies.errors import FidelityError
 from proxies.projection import out_of_sample
+from proxies.traits import size_trait
 
 LENGTHS = (0.5, 1.0, 4.0)
 
@@ -30,6 +31,7 @@ def row(trial, *, perplexity, truth, half=None, size=None, seeds=(1000, 1001)):
         is_frontier=trial == 0,
         perplexity=perplexity,
         num_parameters=size,
+        traits=size_trait(size),
         scores={"num_parameters": -float(size), "flops_per_token": -2.0 * size, "depth": -2.0},
         trained=trained,
     )
@@ -64,8 +66,8 @@ def test_every_score_is_compared_with_the_mean_over_seeds_of_the_longer_training
 
 
 def test_the_projection_is_judged_out_of_sample(rows):
-    projected = out_of_sample([20.0 + trial for trial in range(10)], [1000 * (trial + 1) for trial in range(10)],
-                              [rows[trial].at(4.0) for trial in range(10)])  # fmt: skip
+    longs = [row.at(4.0) for row in rows]
+    projected = out_of_sample([row.perplexity for row in rows], [row.traits for row in rows], longs)
     by_rank = sorted(range(10), key=projected.__getitem__)
     found = compared(rows)
     assert found.scores["projection"].regret == pytest.approx(rows[by_rank[0]].at(4.0) / rows[9].at(4.0) - 1)
