@@ -2,7 +2,9 @@
 
 Runs the commands a user runs: `nas search` where there is no run yet, `nas train` by one recipe for all, `nas eval` on
 text held out, `nas report` for the picture. Each baseline has the width that short training prefers, so that the search
-has no shape the baselines were denied. Who wins, and by how much against the seed noise, is reported and no claim.
+has no shape the baselines were denied. All are scored at every length they were trained at: most tokens are seen at the
+shortest, and what a model loses at the longest may be nothing but length. Who wins, and by how much against the seed
+noise, is reported and no claim.
 """
 
 import argparse
@@ -92,24 +94,32 @@ def benchmark(options: Options, *, run_directory: Path, keep: Path, stages: str 
     train = partial(_train, keep=keep, stages=stages)
     with ThreadPoolExecutor(num_processes) as pool:
         results = list(pool.map(lambda job: train(*job), jobs))
-    texts: dict[str, list[dict[str, Any]]] = {model.name: [] for model in models}
-    for (model, _), text in zip(jobs, results, strict=True):
-        texts[model.name].append(text)
-    scores = {
-        name: Scores(
-            bits_per_byte=tuple(text["bits_per_byte"] for text in found),
-            perplexities=tuple(text["perplexity"] for text in found),
-        )
-        for name, found in texts.items()
-    }
+    scores: dict[int, dict[str, Scores]] = {}
+    for length in lengths_of(stages):
+        texts: dict[str, list[dict[str, Any]]] = {model.name: [] for model in models}
+        for (model, _), by_length in zip(jobs, results, strict=True):
+            texts[model.name].append(by_length[length])
+        scores[length] = {
+            name: Scores(
+                bits_per_byte=tuple(text["bits_per_byte"] for text in found),
+                perplexities=tuple(text["perplexity"] for text in found),
+            )
+            for name, found in texts.items()
+        }
     picture = keep / "winner.html"
     _nas("report", *(_folder(keep, model, seed) for model, seed in jobs), "--output", picture)
-    noise = seed_noise(list(scores.values()))
     same = [model.name for model in models[1:] if model.target == models[0].target]
-    for sentence in verdicts(scores, noise=noise, same=same):
-        _say(sentence)
+    for length, found in scores.items():
+        _say(f"Read {length} tokens at once:")
+        for sentence in verdicts(found, noise=seed_noise(list(found.values())), same=same):
+            _say(sentence)
     _say(f"The curves: {picture}")
-    return _document(models, scores, noise=noise, num_threads=num_processes)
+    return _document(models, scores, num_threads=num_processes)
+
+
+def lengths_of(stages: str) -> list[int]:
+    """Return the lengths that stages train at, the shortest first."""
+    return sorted({int(stage["sequence_tokens"]) for stage in yaml.safe_load(stages)})
 
 
 def choose_models(run: Run, *, num_processes: int) -> list[Model]:
@@ -181,22 +191,30 @@ def verdicts(scores: dict[str, Scores], *, noise: float | None, same: Collection
     return sentences
 
 
-def _document(models: Sequence[Model], scores: dict[str, Scores], *, noise: float | None, num_threads: int) -> Document:
+def _document(models: Sequence[Model], scores: dict[int, dict[str, Scores]], *, num_threads: int) -> Document:
     wanted_ms = models[0].latency_ms
     figures: dict[str, Figure] = {}
     for model in models:
-        one = scores[model.name]
         figures |= {
             f"{model.name}: predicted latency": Figure(value=model.latency_ms, unit="ms"),
             f"{model.name}: width": Figure(value=model.target.hidden_size, unit=""),
             f"{model.name}: operators": Figure(value=model.target.depth, unit=""),
             f"{model.name}: parameters": Figure(value=num_parameters(model.trained), unit=""),
-            f"{model.name}: perplexity": Figure(value=statistics.fmean(one.perplexities), unit=""),
-            f"{model.name}: bits per byte": Figure(value=one.mean, unit=""),
-            f"{model.name}: above the winner": Figure(value=one.mean - scores[WINNER].mean, unit=""),
         }
-    if noise is not None:
-        figures["seed noise of one training's bits per byte"] = Figure(value=noise, unit="")
+        for length, found in scores.items():
+            one = found[model.name]
+            figures |= {
+                f"{model.name}, {length} tokens: perplexity": Figure(value=statistics.fmean(one.perplexities), unit=""),
+                f"{model.name}, {length} tokens: bits per byte": Figure(value=one.mean, unit=""),
+                f"{model.name}, {length} tokens: above the winner": Figure(
+                    value=one.mean - found[WINNER].mean, unit=""
+                ),
+            }
+    for length, found in scores.items():
+        noise = seed_noise(list(found.values()))
+        if noise is not None:
+            figures[f"seed noise of one training's bits per byte, {length} tokens"] = Figure(value=noise, unit="")
+    trainings = [len(one.perplexities) for found in scores.values() for one in found.values()]
     return Document(
         benchmark="winner",
         device=describe_device("cpu", num_threads=num_threads),
@@ -210,8 +228,7 @@ def _document(models: Sequence[Model], scores: dict[str, Scores], *, noise: floa
             ),
             Claim.at_most(
                 "trainings of one model more than of another",
-                value=max(len(one.perplexities) for one in scores.values())
-                - min(len(one.perplexities) for one in scores.values()),
+                value=max(trainings) - min(trainings),
                 bound=0,
             ),
         ],
@@ -225,18 +242,21 @@ def _short_loss(target: Architecture, settings: TrainingSettings) -> float:
     return math.inf if result.validation_loss is None else result.validation_loss
 
 
-def _train(model: Model, seed: int, *, keep: Path, stages: str) -> dict[str, Any]:
-    """Train once, or go on, and return what held-out text says of it."""
+def _train(model: Model, seed: int, *, keep: Path, stages: str) -> dict[int, dict[str, Any]]:
+    """Train once, or go on, and return what held-out text says of it, by the tokens it reads at once."""
     folder = _folder(keep, model, seed)
     spec = keep / f"{model.name}.yaml"
     spec.parent.mkdir(parents=True, exist_ok=True)
     spec.write_text(yaml.safe_dump({"architecture": model.trained.to_dict()}), encoding="utf-8")
     recipe = ("--recipe", "quick-cpu", "--set", f"stages={stages}", "--set", f"seed={seed}")
     _nas("train", spec, "--output", folder, "--resume", *recipe)
-    found: dict[str, Any] = json.loads(
-        _nas("eval", folder, "--data", "stdlib", "--max-tokens", TOKENS_EVALUATED, "--json")
-    )["text"]
-    _say(f"{folder.name}: {found['bits_per_byte']:.4f} bits per byte")
+    text = ("--data", "stdlib", "--max-tokens", TOKENS_EVALUATED)
+    found = {
+        length: json.loads(_nas("eval", folder, *text, "--sequence-tokens", length, "--json"))["text"]
+        for length in lengths_of(stages)
+    }
+    words = ", ".join(f"{one['bits_per_byte']:.4f} bits per byte at {length} tokens" for length, one in found.items())
+    _say(f"{folder.name}: {words}")
     return found
 
 

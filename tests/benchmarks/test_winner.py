@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.winner import WINNER, Scores, seed_noise, verdicts
+from benchmarks.winner import FULL_STAGES, STAGES, WINNER, Scores, lengths_of, seed_noise, verdicts
 
 
 def scores(*bits):
@@ -29,3 +29,8 @@ def test_a_winner_that_is_the_pure_model_is_said_to_be():
 def test_noise_is_pooled_over_models_and_unknown_for_single_trainings():
     assert seed_noise([scores(1.0, 1.2), scores(3.0, 3.2)]) == pytest.approx(0.02**0.5)
     assert seed_noise([scores(1.0), scores(2.0)]) is None
+
+
+def test_models_are_scored_at_every_length_they_were_trained_at():
+    assert lengths_of(STAGES) == lengths_of(FULL_STAGES) == [256, 1024]
+    assert lengths_of("[{tokens: 1, sequence_tokens: 64}, {tokens: 1, sequence_tokens: 64}]") == [64]
