@@ -142,7 +142,7 @@ class HalvingConfig(_Section):
     min_seen: int = Field(default=6, ge=2)
     """Nothing is stopped at a rung before so many candidates reached it."""
 
-    explore: float = Field(default=0.05, ge=0, le=1)
+    explore: float = Field(default=0.04, ge=0, le=1)
     """Share of candidates that are trained to their end whatever their losses: the control group."""
 
     @model_validator(mode="after")

@@ -262,7 +262,7 @@ def test_halving_is_off_unless_asked_for_and_compares_costs_only():
     assert load_config("quick-cpu").halving is None
     halving = load_config("quick-cpu", overrides=["proxy.halving={}"]).halving
     assert halving.costs == ("latency_ms",)
-    assert (halving.rungs, halving.explore) == ((0.11, 0.2, 0.33), 0.05)
+    assert (halving.rungs, halving.explore) == ((0.11, 0.2, 0.33), 0.04)
 
 
 def test_fidelity_is_off_unless_asked_for_and_may_change_on_resume():
