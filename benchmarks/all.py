@@ -22,6 +22,7 @@ BENCHMARKS: Final = {
         "loader",
         "latency_prediction",
         "engine_scale",
+        "dashboard",
         "search_efficiency",
         "scaling_law",
         "probes",

@@ -37,13 +37,14 @@ def write_large_run(path: Path, *, num_trials: int, seed: int = 0) -> None:
         target = space.decode(genome)
         latency_ms = float(rng.uniform(5, 30))
         shape = target.to_dict()
-        by_operator = {f"{index} {spec.kind}": float(rng.random()) for index, spec in enumerate(target.operators)}
+        parts = (*sorted({spec.kind for spec in target.operators}), "fixed")
+        by_operator = dict(zip(parts, (latency_ms * rng.dirichlet(np.ones(len(parts)))).tolist(), strict=True))
+        # A population of a hundred: lineages of a few hundred generations.
+        parent = max(0, number - int(rng.integers(1, 101))) if number else None
         study.add(
             Candidate(
                 number=number,
-                proposal=Proposal(
-                    genome=genome, origin="mutation", parent=max(0, number - 1), mutation="hidden_size: 1024 → 1280"
-                ),
+                proposal=Proposal(genome=genome, origin="mutation", parent=parent, mutation="hidden_size: 1024 → 1280"),
                 fingerprint=target.fingerprint(),
                 seed=seed,
                 cheap={"latency_ms": latency_ms, "num_parameters": 1e9 + number},

@@ -1,35 +1,52 @@
 """The live dashboard: one view of a study at a time, which follows the study while it is written.
 
 The link of the page is all that a page remembers: from it and the studies the page is made anew, and what of it differs
-from what the browser has is sent. Where to listen is the caller's decision. Nothing is loaded from elsewhere, and
-nothing can be sent anywhere.
+from what the browser shows is sent. The browser asks (`assets/live.js`), one question at a time, and asks again. Dash
+serves the page's frame, its scripts and styles; Plotly is the one that reports carry. Where to listen is the caller's
+decision. Nothing is loaded from elsewhere, and nothing can be sent anywhere.
 """
 
-import hashlib
+import json
+import logging
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
-from dash.exceptions import PreventUpdate
+import orjson
+import plotly
+from dash import Dash, html
+from flask import Response, request
+from plotly.offline import get_plotlyjs
 
-from dashboards.components import children_of, slot_id, to_dash
-from dashboards.elements import graphs_in, slots_in
-from dashboards.markup import to_html
-from dashboards.page import live_page
+from dashboards.drawn import Drawn, DrawnPages, draw, tag_of
+from dashboards.figures.theme import GRAPH_CONFIG
+from dashboards.page import broken_page, live_page
 from dashboards.palette import css_variables
+from dashboards.standalone import asset
 from dashboards.studies import Reading, Studies, Study
-from dashboards.view import view_of
+from dashboards.view import View, view_of
+
+logger = logging.getLogger(__name__)
+
+_PLOTLY: Final = f"plotly-{plotly.__version__}.js"
+
+# The policy lets the page talk to this server alone; Plotly's WebGL and Dash write functions and styles of their own.
+_POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 _INDEX: Final = """<!DOCTYPE html>
-<html lang="en">
+<html lang="en" data-interval="INTERVAL" data-graph-config="CONFIG">
 <head>
 {%metas%}
 <title>{%title%}</title>
 {%favicon%}
 <style>VARIABLES</style>
 {%css%}
+<script>THEME</script>
+<script src="PLOTLY" async></script>
 </head>
 <body>
 {%app_entry%}
@@ -44,90 +61,71 @@ def create_app(studies: Sequence[Study], *, title: str, interval_ms: int = 2000)
 
     Args:
         studies: the first is in front until a link says otherwise.
-        title: of the browser's window.
-        interval_ms: time between two looks at the studies' revisions.
+        title: of the browser's window, before the first answer.
+        interval_ms: time between an answer and the next question.
     """
     followed = Studies(studies)
+    pages = DrawnPages()
+    filled = {
+        "INTERVAL": str(interval_ms),
+        "CONFIG": escape(json.dumps(GRAPH_CONFIG)),
+        "VARIABLES": css_variables(),
+        "THEME": asset("theme.js"),
+        "PLOTLY": _PLOTLY,
+    }
+    index = _INDEX
+    for name, text in filled.items():
+        index = index.replace(name, text, 1)
     app = Dash(
         __name__,
         title=escape(title),
         update_title="",
         assets_folder=str(Path(__file__).parent / "assets"),
-        assets_ignore=r"report\.js",
-        index_string=_INDEX.replace("VARIABLES", css_variables()),
+        assets_ignore=r"(report|theme)\.js",
+        index_string=index,
         serve_locally=True,
         enable_mcp=False,
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
-    app.layout = html.Div(
-        [
-            dcc.Location(id="link", refresh=False),
-            dcc.Interval(id="clock", interval=interval_ms),
-            dcc.Store(id="seen"),
-            dcc.Store(id="figures"),
-            html.Div(html.P("Reading …", className="reading"), id="content"),
-        ]
-    )
+    # Dash makes the two places, and `assets/live.js` writes into them.
+    app.layout = html.Div([html.Div(id="server", role="alert"), html.Div(id="content")])
 
-    @app.callback(
-        output={
-            "content": Output("content", "children"),
-            "figures": Output("figures", "data"),
-            "seen": Output("seen", "data"),
-        },
-        inputs={"query": Input("link", "search"), "ticks": Input("clock", "n_intervals")},
-        state={"seen": State("seen", "data")},
-        # Dash drops an answer that a later tick has overtaken: without this, slow results would never be shown.
-        running=[(Output("clock", "disabled"), True, False)],
-    )
-    def show(query: str | None, ticks: int | None, seen: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001
-        """Make the page anew where the link or a study has changed; the tick is only the occasion."""
-        view, complaints = view_of(query or "")
+    def look() -> Response:
+        """Answer with what a browser must change to show what the link asks for now; with nothing where it does."""
+        query, shown = request.args.get("query", ""), request.args.get("shown", "")
+        view, complaints = view_of(query)
         readings = followed.shown(view)
-        now = {"query": query, "studies": [_mark(reading) for reading in readings]}
-        if seen and all(seen[name] == value for name, value in now.items()):
-            raise PreventUpdate
-        tree = live_page(readings, view, names=followed.names, complaints=complaints)
-        slots, graphs = slots_in([tree]), graphs_in([tree])
-        figures = {graph.name: graph.figure.to_json() for graph in graphs}
-        hashes = {name: _hash(to_html(node)) for name, node in slots.items()}
-        hashes |= {f"graph {name}": _hash(text) for name, text in figures.items()}
-        # The frame is what stands around slots and graphs: while it is the same, these change in place.
-        frame = [view.page, *slots, *figures]
-        is_new = not seen or seen["frame"] != frame
-        old = {} if is_new or not seen else seen["hashes"]
-        if not is_new:
-            for name, node in slots.items():
-                if old[name] != hashes[name]:
-                    set_props(slot_id(name), {"children": children_of(node)})
-        changed = {
-            graph.name: {"figure": figures[graph.name], "height": int(graph.figure.layout.height)}
-            for graph in graphs
-            if old.get(f"graph {graph.name}") != hashes[f"graph {graph.name}"]
-        }
-        return {
-            "content": to_dash(tree) if is_new else no_update,
-            "figures": changed or no_update,
-            "seen": now | {"frame": frame, "hashes": hashes},
-        }
+        tag = tag_of(query, [(reading.name, reading.revision, reading.error) for reading in readings])
+        if tag == shown:
+            return Response(status=204)
+        page = pages.get_or_draw(tag, lambda: _draw(readings, view, followed.names, complaints, tag))
+        return Response(orjson.dumps(page.answer(pages.get(shown))), mimetype="application/json")
 
-    app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash leaves it untyped
-        ClientsideFunction(namespace="hybridnas", function_name="draw"),
-        Input("figures", "data"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash leaves it untyped
-        ClientsideFunction(namespace="hybridnas", function_name="pick"),
-        Input({"graph": ALL}, "clickData"),
-        prevent_initial_call=True,
-    )
+    def plotly_script() -> Response:
+        return Response(get_plotlyjs(), mimetype="text/javascript", headers={"Cache-Control": "max-age=31536000"})
+
+    app.server.add_url_rule("/look", view_func=look)
+    app.server.add_url_rule(f"/{_PLOTLY}", view_func=plotly_script)
+    app.server.after_request(_guarded)
     return app
 
 
-def _mark(reading: Reading) -> list[str]:
-    return [reading.name, reading.revision, reading.error]
+def _draw(readings: Sequence[Reading], view: View, names: Sequence[str], complaints: Sequence[str], tag: str) -> Drawn:
+    # Another view or another study is another page, on which nothing of the reader's zoom is kept.
+    kind = title = f"{readings[0].name} · {view.page.capitalize()}"
+    try:
+        tree = live_page(readings, view, names=names, complaints=complaints)
+        return draw(tree, tag=tag, title=title, kind=kind)
+    except Exception as error:
+        # One view that cannot be drawn must not take the others with it.
+        logger.exception("The dashboard could not draw %s of %s.", view.page, readings[0].name)
+        return draw(broken_page(view, error, names=names), tag=tag, title=title, kind=f"broken {kind}")
 
 
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+def _guarded(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -3,14 +3,17 @@
 Long architectures wrap and their cells shrink, so that four operators and a hundred and eighteen are both readable.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from dashboards.elements import Element, Node, element, slot
 from dashboards.figures.hover import ancestry
 from dashboards.frame import Results
 from dashboards.operators_style import drawing_order, operator_name, style_of
-from dashboards.selection import architecture_of, frontier, records
+from dashboards.selection import frontier, records
 from dashboards.text import common_decimals, count, number, whole
+from dashboards.trial_parts import parts_of
+from dashboards.view import View
 from search_spaces import (
     Architecture,
     AttentionSpec,
@@ -27,17 +30,26 @@ from search_spaces import (
 MAX_STRIPS = 40
 
 
-def frontier_strips(results: Results) -> Element:
+def frontier_strips(results: Results, view: View) -> Element:
     """Return the frontier's strips from cheap to dear, or a line that says there is nothing to draw."""
-    drawn = [(row, architecture_of(row)) for row in records(frontier(results))]
-    pairs = [(row, architecture) for row, architecture in drawn if architecture is not None]
-    if not pairs:
+    members = frontier(results)
+    members = members[members["architecture"].notna()]
+    read = [(row, parts_of(row)) for row in records(members.head(MAX_STRIPS))]
+    if not read:
         words = "No frontier candidate has an architecture to draw."
         return slot("strips", "div", element("p", words, class_="empty"))
-    rows = [_row(row, architecture, results) for row, architecture in pairs[:MAX_STRIPS]]
-    children: list[Node] = [legend([architecture for _, architecture in pairs[:MAX_STRIPS]]), *rows]
-    if len(pairs) > MAX_STRIPS:
-        children.append(element("p", f"The first {MAX_STRIPS} of {len(pairs)} are drawn.", class_="note"))
+    drawn = [parts.architecture for _, parts in read if parts.architecture is not None]
+    decimals = {entry.column: common_decimals(results.trials[entry.column]) for entry in results.objectives}
+    rows = []
+    for row, parts in read:
+        if parts.architecture is None:
+            rows.append(element("p", " ".join(parts.complaints), class_="note"))
+            continue
+        link = view.link(page="candidate", trial=int(row["number"]))
+        rows.append(_row(row, parts.architecture, results, decimals=decimals, link=link))
+    children: list[Node] = [legend(drawn), *rows]
+    if len(members) > MAX_STRIPS:
+        children.append(element("p", f"The first {MAX_STRIPS} of {len(members)} are drawn.", class_="note"))
     return slot("strips", "div", *children)
 
 
@@ -55,7 +67,7 @@ def strip(architecture: Architecture) -> Element:
                 "span",
                 style.letter,
                 class_="cell",
-                style=f"background:{style.colour};color:{style.ink}",
+                style=style.css,
                 title=f"{index + 1}. {describe_operator(spec)}",
             )
         )
@@ -79,7 +91,7 @@ def legend(architectures: list[Architecture]) -> Element:
     entries = []
     for name in sorted(names, key=drawing_order):
         style = style_of(name)
-        swatch = element("span", style.letter, class_="cell", style=f"background:{style.colour};color:{style.ink}")
+        swatch = element("span", style.letter, class_="cell", style=style.css)
         entries.append(element("span", swatch, style.label, class_="entry"))
     return element("div", *entries, class_="strip-legend")
 
@@ -112,11 +124,18 @@ def describe_operator(spec: OperatorSpec) -> str:
             return f"{label}: {describe_operator(spec.attention)} beside {describe_operator(spec.ssm)}"
 
 
-def _row(row: dict[str, Any], architecture: Architecture, results: Results) -> Element:
+def _row(
+    row: dict[str, Any],
+    architecture: Architecture,
+    results: Results,
+    *,
+    decimals: Mapping[str, int | None],
+    link: str,
+) -> Element:
     figures = []
     for objective in results.objectives:
-        decimals = common_decimals(results.trials[objective.column])
-        value = f"{number(row[objective.column], decimals=decimals)} {objective.unit}".rstrip()
+        text = number(row[objective.column], decimals=decimals[objective.column])
+        value = f"{text} {objective.unit}".rstrip()
         figures.append(element("span", element("b", value), element("small", objective.label.lower()), class_="figure"))
     figures.append(
         element("span", element("b", count(row["num_parameters"])), element("small", "parameters"), class_="figure")
@@ -126,6 +145,7 @@ def _row(row: dict[str, Any], architecture: Architecture, results: Results) -> E
         element("b", f"#{row['number']}"),
         element("span", f"{whole(architecture.hidden_size)} wide"),
         element("span", f"{architecture.depth} operators"),
+        element("a", "Open", element("span", f" #{row['number']}", class_="unseen"), href=link, data_live=""),
         class_="name",
     )
     middle = element(

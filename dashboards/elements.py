@@ -1,11 +1,12 @@
 """A page as a small tree of elements, so that the report and the live dashboard are one page written once.
 
-`markup.py` turns the tree into HTML text, `components.py` into Dash components. Text is plain here; escaping is theirs.
+`markup.py` turns the tree into HTML text. Text is plain here; escaping is done there.
 What changes while a study runs stands in slots and graphs; around them the tree is the same for every state of a study,
 so that a live page can change them in place and keep zoom, scrolling and sorting.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,6 +26,23 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DataTable:
+    """A table that the browser draws from data, with filters and pages: see `assets/table.js`."""
+
+    name: str
+    """Identity of the table, constant between redraws."""
+
+    label: str
+    """What the table holds, for those who cannot see it."""
+
+    data: str
+    """JSON in which nothing can end the script element it stands in."""
+
+    still: Callable[[], "Element"]
+    """Makes the table that is read where no script runs; only a report asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Element:
     """One HTML element."""
 
@@ -33,7 +51,7 @@ class Element:
     children: tuple["Node", ...]
 
 
-Node: TypeAlias = Element | Graph | str
+Node: TypeAlias = Element | Graph | DataTable | str
 
 
 def element(tag: str, *children: Node, **attributes: str) -> Element:
@@ -45,6 +63,20 @@ def element(tag: str, *children: Node, **attributes: str) -> Element:
 def slot(name: str, tag: str, *children: Node, **attributes: str) -> Element:
     """Return an element whose children change while a study runs."""
     return element(tag, *children, **attributes, data_slot=name)
+
+
+def data_table_element(table: DataTable, *more: Node) -> Element:
+    """Return the element that a data table is in a page, with its data and whatever stands there before scripts run."""
+    script = element("script", table.data, type="application/json")
+    return element("div", script, *more, class_="data-table", data_table=table.name, data_label=table.label)
+
+
+def inert_json(value: object) -> str:
+    """Return JSON in which nothing can end the script element it stands in, nor needs escaping."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def slots_in(nodes: Iterable[Node]) -> dict[str, Element]:

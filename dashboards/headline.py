@@ -1,58 +1,74 @@
-"""The facts at the head of the page: state, best candidate, frontier, what was evaluated, and how long it took."""
+"""The head of the page: is it running, how far is it, is it getting better, what is best, how long has it to go.
+
+Kept low, so that the picture below it is seen without scrolling. The same on every view.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
+from dashboards.ages import age
+from dashboards.best_under_budget import affordable, budget_of
 from dashboards.elements import Element, Node, element, slot
 from dashboards.frame import Objective, Results
-from dashboards.selection import candidates, frontier, records, with_status, with_statuses
-from dashboards.text import common_decimals, duration, number, whole
+from dashboards.light import light_candidates
+from dashboards.pace import ended, time_left
+from dashboards.running import warning
+from dashboards.selection import records
+from dashboards.text import MISSING, common_decimals, duration, number, whole
+from dashboards.view import View
+
+_FEWEST: Final = 10
+"""Candidates before which nothing is said of a trend."""
+
+_GROWING: Final = 0.01
+"""Growth of the hypervolume over the last fifth from which it is called growing."""
 
 
-def headline(results: Results) -> Element:
-    """Return the page header."""
-    done = sum(len(with_status(results, status)) for status in ("finished", "failed", "stopped"))
+def headline(results: Results, view: View | None = None) -> Element:
+    """Return the page header; without a view, that of a page without choices."""
+    done = len(ended(results))
     state = element("span", results.state, class_=f"state state-{results.state}")
-    share = min(1.0, done / results.planned_evaluations) if results.planned_evaluations else 1.0
+    title = element("div", element("h1", results.title), state, *_last_result(results), class_="title")
     children: list[Node] = [
-        element("p", "HybridNAS", class_="brand"),
-        element("div", element("h1", results.title), state, class_="title"),
-        element("p", _summary(results), class_="summary"),
+        element("p", element("span", "HybridNAS", class_="brand"), _summary(results), class_="summary"),
+        title,
+        *warning(results),
     ]
     if results.state != "finished":
-        bar = element("span", style=f"width:{share:.1%}")
-        words = f"{done} of {results.planned_evaluations} evaluations"
-        children.append(element("div", bar, class_="bar", role="img", aria_label=words))
-    children.append(element("div", *_facts(results, done), class_="facts"))
-    return slot("header", "header", *children)
+        children.append(_bar(results, done))
+    children.append(element("div", *_facts(results, view or View(), done), class_="facts"))
+    return slot("header", "header", *children, class_="headline")
 
 
 def _summary(results: Results) -> str:
-    parts = [f"{label} {results.provenance[key]}" for key, label in (("device", "on"),) if key in results.provenance]
-    if "workload" in results.provenance:
-        parts.append(results.provenance["workload"])
+    parts = [results.provenance[key] for key in ("device", "workload") if key in results.provenance]
     return " · ".join(parts)
 
 
-def _facts(results: Results, done: int) -> list[Node]:
-    facts = [_best(results, index) for index in range(len(results.objectives[:2]))]
-    facts.append(("Frontier", whole(len(frontier(results))), "non-dominated candidates"))
-    failed = with_status(results, "failed")
-    infeasible = len(with_status(results, "infeasible"))
-    kinds = [f"{count} {str(kind).replace('_', ' ')}" for kind, count in failed["failure_kind"].value_counts().items()]
-    notes = [f"{len(failed)} failed ({', '.join(kinds)})" if len(failed) else "none failed"]
-    if infeasible:
-        notes.append(f"{infeasible} over a limit")
-    stopped = len(with_status(results, "stopped"))
-    if stopped:
-        notes.append(f"{stopped} stopped early ({_spent_share(results):.0%} of the tokens of full trainings)")
-    running = len(with_status(results, "running"))
-    if running:
-        notes.append(f"{running} running")
-    facts.append(("Evaluated", f"{done} of {results.planned_evaluations}", ", ".join(notes)))
-    facts.append(("Time", *_time(results)))
+def _last_result(results: Results) -> list[Node]:
+    last = results.trials["finished_at"].max()
+    if pd.isna(last) or results.state == "finished":
+        return []
+    return [element("span", "last result ", age(last.to_pydatetime(), suffix="ago"), class_="last-result")]
+
+
+def _bar(results: Results, done: int) -> Element:
+    share = min(1.0, done / results.planned_evaluations) if results.planned_evaluations else 1.0
+    words = f"{done} of {results.planned_evaluations} evaluations"
+    return element("div", element("span", style=f"width:{share:.1%}"), class_="bar", role="img", aria_label=words)
+
+
+def _facts(results: Results, view: View, done: int) -> list[Node]:
+    facts = [
+        ("Evaluated", f"{done:,} of {results.planned_evaluations:,}", _outcomes(results)),
+        _time(results),
+        _trend(results),
+        _best(results, results.objectives[0]),
+        *_choice(results, view),
+        ("Frontier", whole(len(_frontier(results))), "non-dominated"),
+    ]
     return [
         element(
             "div",
@@ -65,37 +81,87 @@ def _facts(results: Results, done: int) -> list[Node]:
     ]
 
 
-def _spent_share(results: Results) -> float:
-    rows = with_statuses(results, "finished", "infeasible", "stopped")
-    rows = rows[rows["tokens_planned"].notna()]
-    return float(rows["tokens_seen"].sum() / rows["tokens_planned"].sum())
+def _outcomes(results: Results) -> str:
+    counts = light_candidates(results)["status"].value_counts()
+    notes = [] if counts.get("failed", 0) else ["none failed"]
+    words = {"failed": "failed", "stopped": "stopped early", "infeasible": "over a limit"}
+    if results.state == "running":
+        words["running"] = "running"
+    return ", ".join([*notes, *(f"{counts[status]:,} {text}" for status, text in words.items() if status in counts)])
 
 
-def _best(results: Results, index: int) -> tuple[str, str, str]:
-    objective = results.objectives[index]
-    rows = with_status(results, "finished")
+def _time(results: Results) -> tuple[str, str, str]:
+    trials = results.trials
+    first, last = trials["started_at"].min(), trials["finished_at"].max()
+    elapsed = duration((last - first).total_seconds()) if pd.notna(first) and pd.notna(last) else MISSING
+    left = time_left(results)
+    if left is not None:
+        value = left.words.replace("about", "≈")
+        return "Time left", value, f"at the pace of the last {left.num_results}; {elapsed} so far"
+    if results.state == "running":
+        return "Time left", MISSING, "not known yet" if elapsed == MISSING else f"not known yet; {elapsed} so far"
+    return "Time", elapsed, "first start to last result"
+
+
+def _trend(results: Results) -> tuple[str, str, str]:
+    """Return how the hypervolume grew over the last fifth."""
+    volumes = ended(results)["hypervolume"].astype("float64").dropna()
+    if len(volumes) < _FEWEST:
+        return "Progress", MISSING, "too early to say"
+    num_last = len(volumes) // 5
+    before, now = float(volumes.iloc[-1 - num_last]), float(volumes.iloc[-1])
+    if before <= 0:
+        return "Progress", MISSING, "too early to say"
+    growth = now / before - 1
+    verdict = "getting better" if growth >= _GROWING else "hardly better" if growth > 0 else "no better"
+    value = f"+{growth:.1%}" if growth >= 0.0005 else "+0 %" if growth <= 0 else "< +0.1 %"
+    return (
+        "Hypervolume",
+        value.replace("%", " %").replace("  ", " "),
+        f"{verdict} over the last {num_last:,} candidates",
+    )
+
+
+def _best(results: Results, quality: Objective) -> tuple[str, str, str]:
+    rows = light_candidates(results, "finished")
+    title = f"Best {quality.label.lower()}"
+    return title, *_first(results, rows[rows[quality.column].notna()], quality)
+
+
+def _frontier(results: Results) -> pd.DataFrame:
+    rows = light_candidates(results, "finished")
+    return rows[rows["is_frontier"].astype(bool)]
+
+
+def _choice(results: Results, view: View) -> list[tuple[str, str, str]]:
+    """Return the best within the reader's budget, else the knee, else the least of the second objective."""
+    if len(results.objectives) == 1:
+        return []
+    quality, cost = results.objectives[:2]
+    budget = budget_of(results, view)
+    if view.budget is not None and budget is not None:
+        return [(f"Best at {budget.words}", *_first(results, affordable(results, budget), quality))]
+    members = _frontier(results)
+    knee = members[members["number"] == results.knee]
+    if len(knee):
+        return [("Knee of the frontier", *_first(results, knee, quality))]
     # The cheapest candidate of all may be useless; the cheapest of the frontier is a choice somebody can make.
-    rows = rows[rows[objective.column].notna()] if index == 0 else frontier(results)
-    title = f"Best {objective.label.lower()}" if index == 0 else f"Least {objective.label.lower()}"
+    return [(f"Least {cost.label.lower()}", *_first(results, members, cost))]
+
+
+def _first(results: Results, rows: pd.DataFrame, objective: Objective) -> tuple[str, str]:
+    """Return the least of an objective, and which candidate it is with what it takes for it."""
+    rows = rows[rows[objective.column].notna()]
     if rows.empty:
-        return title, "–", "nothing finished yet"
+        return MISSING, "nothing finished yet"
     best = records(rows.sort_values([objective.column, "number"]).head(1))[0]
     others = [
         f"{_written(best, other, results)} {other.unit or other.label.lower()}"
         for other in results.objectives
         if other is not objective
     ]
-    words = ", ".join([f"#{best['number']}", *others])
-    return title, f"{_written(best, objective, results)} {objective.unit}".strip(), words
+    return f"{_written(best, objective, results)} {objective.unit}".strip(), ", ".join([f"#{best['number']}", *others])
 
 
 def _written(row: Mapping[str, Any], objective: Objective, results: Results) -> str:
     return number(row[objective.column], decimals=common_decimals(results.trials[objective.column]))
-
-
-def _time(results: Results) -> tuple[str, str]:
-    trials = results.trials
-    first, last = trials["started_at"].min(), trials["finished_at"].max()
-    elapsed = duration((last - first).total_seconds()) if pd.notna(first) and pd.notna(last) else "–"
-    trained = candidates(results)["train_seconds"].sum()
-    return elapsed, f"{duration(trained)} of training" if trained else "first start to last result"

@@ -4,17 +4,24 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dashboards.frame import EVOLVED, Results
+from dashboards.per_frame import per_frame
 from dashboards.text import is_missing
 from search_spaces import Architecture
 
 
 def candidates(results: Results) -> pd.DataFrame:
     """Return every trial but repeats."""
-    trials = results.trials
-    return trials[(trials["origin"] != "repeat") & trials["repeat_of"].isna()]
+    return results.trials[is_candidate(results.trials)]
+
+
+def is_candidate(trials: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which trials are candidates of their own."""
+    return (trials["origin"] != "repeat") & trials["repeat_of"].isna()
 
 
 def with_status(results: Results, status: str) -> pd.DataFrame:
@@ -30,16 +37,32 @@ def with_statuses(results: Results, *statuses: str) -> pd.DataFrame:
 
 def frontier(results: Results) -> pd.DataFrame:
     """Return the non-dominated candidates from cheap to dear, by the last of the first two objectives."""
-    rows = with_status(results, "finished")
-    rows = rows[rows["is_frontier"].astype(bool)]
-    return rows.sort_values([results.objectives[:2][-1].column, "number"])
+    return _frontier_of(results.trials, results.objectives[:2][-1].column)
+
+
+@per_frame
+def _frontier_of(trials: pd.DataFrame, column: str) -> pd.DataFrame:
+    is_member = trials["is_frontier"].astype(bool) & (trials["status"] == "finished")
+    rows = trials[is_member & is_candidate(trials)]  # at once: taking the candidates first would copy them all
+    return rows.sort_values([column, "number"])
 
 
 def evaluated(results: Results) -> pd.DataFrame:
     """Return the candidates whose evaluation ended, well or not, in the order they were recorded."""
-    rows = candidates(results)
-    rows = rows[rows["status"].isin(["finished", "failed", "stopped"]) & rows["finish_index"].notna()]
-    return rows.sort_values("finish_index")
+    return results.trials.iloc[_evaluated_places(results.trials)]
+
+
+def evaluated_columns(results: Results, *columns: str) -> pd.DataFrame:
+    """Return the same rows with these columns alone: copying the long texts of a large study takes its time."""
+    return results.trials[list(columns)].iloc[_evaluated_places(results.trials)]
+
+
+def _evaluated_places(trials: pd.DataFrame) -> NDArray[np.int64]:
+    """Return where the evaluated candidates stand, in the order they were recorded."""
+    is_over = trials["status"].isin(["finished", "failed", "stopped"]) & trials["finish_index"].notna()
+    places = np.flatnonzero(is_over & is_candidate(trials))
+    order = np.argsort(trials["finish_index"].iloc[places].to_numpy(dtype=np.int64), kind="stable")
+    return places[order]
 
 
 def is_evolved(rows: pd.DataFrame) -> "pd.Series[bool]":

@@ -4,19 +4,23 @@ A content security policy inside the file forbids it to load anything, so that t
 text or a later Plotly might contain.
 """
 
-import json
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from plotly.offline import get_plotlyjs
 
-from dashboards.elements import Element, graphs_in
+from dashboards.elements import Element, graphs_in, inert_json
 from dashboards.figures.theme import GRAPH_CONFIG
 from dashboards.markup import to_html
 from dashboards.palette import css_variables
 
+SCRIPTS: Final = ("report.js", "brush.js", "copy.js", "sort.js", "table.js", "twin.js", "keys.js")
+"""Of `assets/`, in the order they run in, behind Plotly; `theme.js` runs in the head."""
+
+# Plotly compiles what draws large scatters (WebGL) in the browser, which is what 'unsafe-eval' lets it do.
 _POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
 )
 
@@ -48,15 +52,15 @@ def standalone_html(tree: Element, *, title: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{to_html(f'{title} · HybridNAS')}</title>",
             f"<style>{css_variables()}\n{asset('page.css')}</style>",
+            f"<script>{asset('theme.js')}</script>",
             "</head>",
             "<body>",
             to_html(tree),
-            "<noscript><p>The figures need JavaScript; the strips and the table do not.</p></noscript>",
-            f'<script type="application/json" id="graphs">{_inert_json(graphs)}</script>',
+            "<noscript><style>.twin,.theme-button{display:none}</style>"
+            "<p>The figures need JavaScript; the strips and the table do not.</p></noscript>",
+            f'<script type="application/json" id="graphs">{inert_json(graphs)}</script>',
             f"<script>{get_plotlyjs()}</script>",
-            f"<script>{asset('theme.js')}</script>",
-            f"<script>{asset('report.js')}</script>",
-            f"<script>{asset('table.js')}</script>",
+            *(f"<script>{asset(name)}</script>" for name in SCRIPTS),
             "</body>",
             "</html>",
             "",
@@ -67,11 +71,3 @@ def standalone_html(tree: Element, *, title: str) -> str:
 def asset(name: str) -> str:
     """Return a file of `assets/`."""
     return resources.files("dashboards").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _inert_json(value: object) -> str:
-    """Return JSON in which nothing can end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

@@ -6,13 +6,20 @@ and what was read of it before stays.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from dashboards.frame import Results
 from dashboards.view import View
+from search_spaces.errors import NasError
 
 logger = logging.getLogger(__name__)
+
+_REST_TIMES: Final = 4
+_MOST_REST_S: Final = 30.0
+"""A database that is gone is noticed after seconds each time, in which the other studies of a page wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,7 @@ class Studies:
         self._studies = {study.name: study for study in studies}
         self._locks = {name: threading.Lock() for name in names}
         self._readings: dict[str, Reading] = {}
+        self._resting_until: dict[str, float] = {}
 
     @property
     def names(self) -> list[str]:
@@ -74,6 +82,9 @@ class Studies:
         # One page reads; those that ask at the same time wait for it rather than read the same again.
         with self._locks[name]:
             before = self._readings.get(name, Reading(name=name, revision="", results=None, error=""))
+            began = time.monotonic()
+            if began < self._resting_until.get(name, began):
+                return before
             try:
                 # The revision first: results that change between the two calls are then read again, not missed.
                 revision = repr(study.revision())
@@ -81,9 +92,25 @@ class Studies:
                     return before
                 reading = Reading(name=name, revision=revision, results=study.load(), error="")
             except Exception as error:
-                words = f"{type(error).__name__}: {error}"
+                words = _words(error)
                 if words != before.error:  # one record of it is enough, however often pages ask
-                    logger.exception("The dashboard could not read %s.", name)
+                    # Of what a user can cause, the words say all there is to say.
+                    trace = None if isinstance(error, NasError | OSError) else error
+                    logger.warning("The dashboard could not read %s: %s", name, words, exc_info=trace)
                 reading = replace(before, error=words)
+                self._rest(name, began=began)
             self._readings[name] = reading
             return reading
+
+    def _rest(self, name: str, *, began: float) -> None:
+        """Leave a study that failed in peace for a while: the longer it took to fail, the longer."""
+        now = time.monotonic()
+        self._resting_until[name] = now + min(_MOST_REST_S, _REST_TIMES * (now - began))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, NasError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"

@@ -37,6 +37,11 @@ def significant_decimals(amount: float) -> int:
     return max(0, 3 - math.floor(math.log10(abs(amount)))) if amount else 0
 
 
+def percent(share: float) -> str:
+    """Return a share as whole percent, its sign never alone on a line."""
+    return f"{100 * share:.0f}\u00a0%"
+
+
 def whole(value: object) -> str:
     """Return an integer with thousands separated."""
     return MISSING if is_missing(value) else f"{int(str(value)):,}"

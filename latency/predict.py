@@ -22,7 +22,7 @@ from latency.rows import (
 )
 from latency.table import LatencyTable
 from latency.workload import Phase, Workload
-from operators.traffic import decode_bytes
+from operators.traffic import decode_bytes_by_operator
 from search_spaces.architecture import Architecture
 from search_spaces.dimensions import architecture_from_pattern
 from search_spaces.errors import SpecError
@@ -106,18 +106,31 @@ def predict(architecture: Architecture, workload: Workload, table: LatencyTable)
 
 
 def _floor_ms(architecture: Architecture, workload: Workload, table: LatencyTable) -> float | None:
+    floors = floor_ms_by_operator(architecture, workload, table)
+    return sum(floors.values()) if floors else None
+
+
+def floor_ms_by_operator(architecture: Architecture, workload: Workload, table: LatencyTable) -> dict[str, float]:
+    """Return what decoding takes at least, by the names of `Prediction.by_operator`.
+
+    Empty where no floor is known: for a workload without decoding, a table without the device's bandwidth, or layers of
+    fla, whose traffic is not known.
+    """
     bandwidth = table.read_bytes_per_second
     is_known = not any(isinstance(spec, FlaSpec) for spec in architecture.operators)
     if bandwidth is None or not workload.has_decode or not is_known:
-        return None
-    moved = decode_bytes(
+        return {}
+    moved, others = decode_bytes_by_operator(
         architecture,
         batch_size=workload.batch_size,
         first_context=workload.prompt_tokens,
         num_steps=workload.generated_tokens,
         dtype_bytes=DTYPE_BYTES[workload.dtype],
     )
-    return 1000 * moved / bandwidth
+    floors: dict[str, float] = defaultdict(float)
+    for spec, num_bytes in zip(architecture.operators, moved, strict=True):
+        floors[operator_name(spec)] += 1000 * num_bytes / bandwidth
+    return {**floors, FIXED: 1000 * others / bandwidth}
 
 
 def _prefill_ms(architecture: Architecture, workload: Workload, table: LatencyTable) -> dict[str, float]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import itemgetter
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
@@ -307,7 +308,10 @@ class History(Sequence[Record[G]], Generic[G]):
 
     def points(self, records: Sequence[Record[G]]) -> list[tuple[float, ...]]:
         """Return the objective vectors of records that have them."""
-        return [self._point(record) for record in records]
+        if len(self.objectives) < 2:  # one value would come without its tuple
+            return [self._point(record) for record in records]
+        point = itemgetter(*self.objectives)
+        return [point(record.objectives) for record in records]
 
     def frontier(self) -> list[Record[G]]:
         """Return the non-dominated candidates, of equal ones the first, sorted by the last objective."""

@@ -1,6 +1,8 @@
 """Dominance and hypervolume. Every objective is minimised; plain numbers only."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import lt
 
 Point = Sequence[float]
 
@@ -28,51 +30,67 @@ def frontier_indices(points: Sequence[Point]) -> list[int]:
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """Return the volume dominated by `points` and bounded by `reference`, exactly.
 
-    Points that do not lie strictly below the reference in every objective add nothing. Slices along the last objective,
-    recursively: made for the two to four objectives of a search.
+    Points that do not lie strictly below the reference in every objective add nothing. Two and three objectives are
+    swept once, in O(n log n); more are cut into slices along the last one.
     """
-    inside = [tuple(point) for point in points if all(a < b for a, b in zip(point, reference, strict=True))]
-    if not inside:
-        return 0.0
-    return _volume([inside[index] for index in frontier_indices(inside)], tuple(reference))
+    inside = [tuple(point) for point in points if all(map(lt, point, reference))]
+    return _volume(inside, tuple(reference)) if inside else 0.0
 
 
 def _volume(points: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
-    if len(reference) == 1:
-        return reference[0] - min(point[0] for point in points)
-    if len(reference) == 2:
-        return _area(points, reference)
-    ordered = sorted(points, key=lambda point: point[-1])
+    match reference:
+        case (end,):
+            return end - min(point[0] for point in points)
+        case (x, y):
+            stairs = Staircase((x, y))
+            return sum(stairs.add(point[0], point[1]) for point in points)
+        case (x, y, end):
+            return _swept(sorted(points, key=lambda point: point[2]), Staircase((x, y)), end=end)
+    members = [points[index] for index in frontier_indices(points)]
+    ordered = sorted(members, key=lambda point: point[-1])
     depths = [point[-1] for point in ordered] + [reference[-1]]
     total = 0.0
     for count in range(1, len(ordered) + 1):
         thickness = depths[count] - depths[count - 1]
         if thickness > 0:
             slab = [point[:-1] for point in ordered[:count]]
-            members = [slab[index] for index in frontier_indices(slab)]
-            total += thickness * _volume(members, reference[:-1])
+            total += thickness * _volume(slab, reference[:-1])
     return total
 
 
-def _area(points: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
-    # Left to right along the staircase: each point adds the rectangle below the lowest seen so far.
-    total, lowest = 0.0, reference[1]
-    for x, y in sorted(points):
-        if y < lowest:
-            total += (reference[0] - x) * (lowest - y)
-            lowest = y
-    return total
+def _swept(ordered: list[tuple[float, ...]], stairs: "Staircase", *, end: float) -> float:
+    """Return the volume over stairs that grow along the third objective."""
+    area = volume = 0.0
+    depth = ordered[0][2]
+    for x, y, z in ordered:
+        volume += area * (z - depth)
+        area += stairs.add(x, y)
+        depth = z
+    return volume + area * (end - depth)
 
 
-class GrowingFrontier:
-    """Hypervolume of a two-objective archive after each new point, in O(frontier) a point."""
+class Staircase:
+    """The frontier of two objectives as it grows; every point says what area it adds, in O(log frontier) most times."""
 
-    def __init__(self, reference: Point) -> None:
-        self._reference = tuple(reference)
-        self._members: list[tuple[float, ...]] = []
+    def __init__(self, reference: tuple[float, float]) -> None:
+        self._right, self._top = reference
+        self._x: list[float] = []
+        self._y: list[float] = []
 
-    def add(self, point: Point) -> float:
-        """Add a point and return the hypervolume of all points so far."""
-        if not any(all(a <= b for a, b in zip(member, point, strict=True)) for member in self._members):
-            self._members = [member for member in self._members if not dominates(point, member)] + [tuple(point)]
-        return hypervolume(self._members, self._reference)
+    def add(self, x: float, y: float) -> float:
+        """Add a point that lies below the reference, and return the area it adds to what is dominated."""
+        place = bisect_right(self._x, x)
+        if place and self._y[place - 1] <= y:
+            return 0.0
+        first = bisect_left(self._x, x)
+        ceiling = self._y[first - 1] if first else self._top
+        area, left, end = 0.0, x, first
+        # Along the members that the point dominates.
+        while end < len(self._x) and self._y[end] >= y:
+            area += (self._x[end] - left) * (ceiling - y)
+            left, ceiling = self._x[end], self._y[end]
+            end += 1
+        right = self._x[end] if end < len(self._x) else self._right
+        self._x[first:end] = [x]
+        self._y[first:end] = [y]
+        return area + (right - left) * (ceiling - y)

@@ -1,117 +1,140 @@
 """From the study to what dashboards, reports and exports read; the columns are documented in `dashboards/frame.py`."""
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from dashboards.frame import COLUMNS
-from nas.candidates import Candidate, History, Record
-from nas.comparison import UnitBox
-from nas.pareto import GrowingFrontier
-from search_spaces import Architecture, SearchSpace
+from nas.candidates import Candidate, History
+from nas.hypervolume_curve import HypervolumeCurve
+from nas.result_rows import broken_row, ended_row, running_row
+from nas.study_reader import Begun, BrokenTrial
 
 G = TypeVar("G", bound=Hashable)
+
+_DTYPES = {column.name: column.dtype for column in COLUMNS}
 
 
 def results_frame(
     history: History[G],
     running: Sequence[Candidate[G]] = (),
     *,
+    begun: Mapping[int, Begun] = MappingProxyType({}),
+    broken: Sequence[BrokenTrial] = (),
     measured_ms: Mapping[str, float] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """Return one row per trial, ended or running, by number; `measured_ms` is by fingerprint."""
-    frontier = {record.number for record in history.frontier()}
-    hypervolumes = _hypervolumes(history)
-    space = history.space
-    rows = [
-        _row(record.candidate, space) | _outcome(history.ranked(record), frontier, hypervolumes) for record in history
-    ]
-    rows += [_row(candidate, space) | {"status": "running", "is_frontier": False} for candidate in running]
-    for row in rows:
-        row["measured_latency_ms"] = measured_ms.get(row["fingerprint"])
-    names = [column.name for column in COLUMNS]
-    # What costs nothing to know is shown also where it is no objective.
+    """Return one row per trial, by number.
+
+    Args:
+        history: trials that ended.
+        running: trials that did not.
+        begun: how these began, by number.
+        broken: trials that cannot be read.
+        measured_ms: what models timed whole took, by fingerprint.
+    """
+    return GrowingFrame().frame(history, running, begun=begun, broken=broken, measured_ms=measured_ms)
+
+
+class GrowingFrame:
+    """The frame of a study that is asked for again and again: rows of trials that ended are made once."""
+
+    def __init__(self) -> None:
+        self._made_of: dict[int, object] = {}
+        """By number the record that a row was made of."""
+
+        self._ended: pd.DataFrame | None = None
+        self._figures: tuple[str, ...] = ()
+        self._curve = HypervolumeCurve()
+        self._last: pd.DataFrame | None = None
+        self._others_are: object = None
+
+    def frame(
+        self,
+        history: History[G],
+        running: Sequence[Candidate[G]] = (),
+        *,
+        begun: Mapping[int, Begun] = MappingProxyType({}),
+        broken: Sequence[BrokenTrial] = (),
+        measured_ms: Mapping[str, float] = MappingProxyType({}),
+    ) -> pd.DataFrame:
+        """Return the frame of a study as it is now, equal to one made anew; the same one while nothing has changed."""
+        figures = _figures(history, running)
+        if figures != self._figures:
+            self._figures, self._made_of, self._ended = figures, {}, None
+        before = self._ended
+        ended = self._with_new(history)
+        others_are = ([one.number for one in running], dict(begun), list(broken), dict(measured_ms))
+        if self._last is not None and ended is before and others_are == self._others_are:
+            return self._last
+        others = [running_row(candidate, history.space, begun.get(candidate.number)) for candidate in running]
+        others += [broken_row(one) for one in broken]
+        frame = self._concatenated([ended, self._made(others, history.objectives)]) if others else ended.copy()
+        frame = frame.sort_values("number", ignore_index=True)
+        self._place(frame, history, measured_ms)
+        self._last, self._others_are = frame, others_are
+        return frame
+
+    def _with_new(self, history: History[G]) -> pd.DataFrame:
+        ranked = {record.number: history.ranked(record) for record in history}
+        new = [record for number, record in ranked.items() if self._made_of.get(number) is not record]
+        kept = self._ended
+        if kept is not None and any(number not in ranked for number in self._made_of):
+            # Another study than before: one that was made anew, or whose end was torn off.
+            kept, new, self._made_of = None, list(ranked.values()), {}
+        if kept is None or new:
+            changed = [record.number for record in new if record.number in self._made_of]
+            if changed and kept is not None:
+                kept = kept[~kept["number"].isin(changed)]
+            added = self._made([ended_row(record, history.space) for record in new], history.objectives)
+            self._ended = added if kept is None else self._concatenated([kept, added])
+            self._made_of = dict(ranked)
+        assert self._ended is not None
+        return self._ended
+
+    def _made(self, rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> pd.DataFrame:
+        names = [column.name for column in COLUMNS]
+        names += [name for name in self._figures if name not in names]
+        dtypes = _DTYPES | {name: "float64" for name in self._figures if name != "num_parameters" or name in objectives}
+        # Objects first: a column where every value is missing must not become text.
+        columns = {name: np.array([row.get(name) for row in rows] + [None], dtype=object)[:-1] for name in names}
+        frame = pd.DataFrame(columns)
+        frame["is_frontier"] = False
+        return frame.astype(dtypes)
+
+    @staticmethod
+    def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        filled = [frame for frame in frames if len(frame)]
+        return pd.concat(filled, ignore_index=True) if filled else frames[0]
+
+    def _place(self, frame: pd.DataFrame, history: History[G], measured_ms: Mapping[str, float]) -> None:
+        """Fill in how each trial stands among the others."""
+        numbers = frame["number"].to_numpy()
+        frontier = np.array([record.number for record in history.frontier()], dtype=np.int64)
+        frame["is_frontier"] = np.isin(numbers, frontier)
+        hypervolumes = self._hypervolumes(history)
+        frame["hypervolume"] = np.array([hypervolumes.get(number, np.nan) for number in numbers.tolist()], dtype=float)
+        frame["measured_latency_ms"] = frame["fingerprint"].map(dict(measured_ms)).astype("float64")
+
+    def _hypervolumes(self, history: History[G]) -> dict[int, float]:
+        """Return the archive's share of the box between best and worst after each trial, in the order they ended."""
+        finished = history.finished()
+        points = history.points(finished)
+        if not points or min(map(min, points)) <= 0:
+            return {}
+        after = dict(zip((record.number for record in finished), self._curve.after_each(points), strict=True))
+        result: dict[int, float] = {}
+        volume = 0.0
+        for record in history:
+            volume = after.get(record.number, volume)
+            if not record.is_repeat:
+                result[record.number] = volume
+        return result
+
+
+def _figures(history: History[G], running: Sequence[Candidate[G]]) -> tuple[str, ...]:
+    """Return the objectives, and what costs nothing to know and is shown also where it is no objective."""
     first = next((record.candidate for record in history), None) or next(iter(running), None)
-    figures = dict.fromkeys((*history.objectives, *(first.cheap if first else ())))
-    names += [name for name in figures if name not in names]
-    # Objects first: a column where every value is missing must not become text.
-    frame = pd.DataFrame(rows, columns=names, dtype=object).sort_values("number", ignore_index=True)
-    dtypes = {column.name: column.dtype for column in COLUMNS} | {
-        name: "float64" for name in figures if name != "num_parameters" or name in history.objectives
-    }
-    return frame.astype(dtypes)
-
-
-def _row(candidate: Candidate[G], space: SearchSpace[G]) -> dict[str, Any]:
-    proposal, description = candidate.proposal, candidate.description
-    row: dict[str, Any] = {
-        "number": candidate.number,
-        "origin": proposal.origin,
-        "parent": proposal.parent,
-        "mutation": proposal.mutation or None,
-        "repeat_of": proposal.repeat_of,
-        "fingerprint": candidate.fingerprint,
-        "genome": json.dumps(space.to_dict(candidate.genome)),
-        "latency_by_operator": _json(description.get("latency_by_operator")),
-        **candidate.cheap,
-    }
-    if "target" in description:
-        target = Architecture.from_dict(description["target"])
-        row |= {
-            "architecture": json.dumps(description["target"]),
-            "pattern": target.pattern,
-            "hidden_size": target.hidden_size,
-            "depth": target.depth,
-        }
-    return row
-
-
-def _outcome(record: Record[G], frontier: set[int], hypervolumes: dict[int, float]) -> dict[str, Any]:
-    details, failure = record.details, record.failure
-    return {
-        "status": record.status,
-        **record.objectives,
-        "bits_per_byte": details.get("bits_per_byte"),
-        "validation_loss": details.get("validation_loss"),
-        "curve": _json(details.get("curve")),
-        "tokens_seen": details.get("tokens_seen"),
-        "train_seconds": details.get("seconds"),
-        "tokens_planned": details.get("tokens_planned"),
-        "expected": record.expected,
-        "num_attempts": 1 + len(record.attempts),
-        "num_evaluations": None if failure or record.status == "stopped" else record.num_evaluations,
-        "deviation": record.deviation,
-        "failure_kind": None if failure is None else failure.kind,
-        "failure_message": None if failure is None else failure.message,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-        "finish_index": record.finish_index,
-        "is_frontier": record.number in frontier,
-        "hypervolume": hypervolumes.get(record.number),
-    }
-
-
-def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value)
-
-
-def _hypervolumes(history: History[G]) -> dict[int, float]:
-    """Return the archive's share of the box between best and worst after each trial, in the order they ended."""
-    finished = history.finished()
-    points = history.points(finished)
-    if not points or min(map(min, points)) <= 0:
-        return {}
-    box = UnitBox(points)
-    placed = dict(zip((record.number for record in finished), box.place(points), strict=True))
-    growing = GrowingFrontier(box.reference)
-    result: dict[int, float] = {}
-    volume = 0.0
-    for record in history:
-        if record.number in placed:
-            volume = growing.add(placed[record.number])
-        if not record.is_repeat:
-            result[record.number] = volume
-    return result
+    return tuple(dict.fromkeys((*history.objectives, *(first.cheap if first else ()))))

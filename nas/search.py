@@ -15,6 +15,7 @@ import numpy as np
 
 from latency.plan import MeasurementRequest
 from latency.table import LatencyTable
+from nas.activity import Heartbeat
 from nas.architectures import load_architecture
 from nas.asked_device import check_table_is_asked_for, local_fingerprint, local_obstacle
 from nas.candidates import Candidate, Failed, Record
@@ -289,7 +290,14 @@ def _search(
             num_parallel=executor.capacity,
             finished=list(study.history()),
         )
-        watcher = _KeepsFiles(directory, observer, uninterrupted=uninterrupted)
+        heartbeat = Heartbeat(
+            directory.path,
+            places=lambda: executor.capacity,
+            num_cpus=config.resources.cpus_per_candidate,
+            num_gpus=config.resources.gpus_per_candidate,
+            nodes=lambda: executor.nodes,
+        )
+        watcher = _KeepsFiles(directory, observer, heartbeat=heartbeat, uninterrupted=uninterrupted)
         try:
             shared, longer = beside(
                 executor,
@@ -319,6 +327,7 @@ def _search(
                 longer.finish(tick=watcher.tick)
             study.mark_complete(config.budget.model_dump())
         finally:
+            heartbeat.close()
             executor.shutdown()
     verify_frontier(study.history().frontier(), directory, config=config, table=table, remote=remote, observer=observer)
 
@@ -408,24 +417,31 @@ def check_same_corpus(directory: RunDirectory, corpus: Corpus) -> None:
 
 
 class _KeepsFiles:
-    """Writes each trial's files before anyone hears that it ended."""
+    """Writes each trial's files before anyone hears that it ended, and what the search says of itself."""
 
-    def __init__(self, directory: RunDirectory, observer: SearchObserver, *, uninterrupted: Uninterrupted) -> None:
+    def __init__(
+        self, directory: RunDirectory, observer: SearchObserver, *, heartbeat: Heartbeat, uninterrupted: Uninterrupted
+    ) -> None:
         self._directory = directory
+        self._heartbeat = heartbeat
         self._observer = observer
         self._uninterrupted = uninterrupted
 
     def started(self, candidate: Candidate[Any]) -> None:
+        self._heartbeat.started(candidate)
         self._observer.started(candidate)
 
     def retried(self, candidate: Candidate[Any], failure: Failed) -> None:
+        self._heartbeat.retried(candidate, failure)
         self._observer.retried(candidate, failure)
 
     def ended(self, record: Record[Any]) -> None:
         write_trial_files(self._directory, record)
+        self._heartbeat.ended(record)
         self._observer.ended(record)
 
     def tick(self) -> None:
         # An interrupt that came where Python drops it is raised here, not only when the next candidate ends.
         with self._uninterrupted():
+            self._heartbeat.tick()
             self._observer.tick()

@@ -211,6 +211,23 @@ def whole_candidate(text: str) -> dict[str, Any] | None:
     return content if "cheap" in content else None
 
 
+def stored_genome(proposal: Proposal[G], space: SearchSpace[G]) -> Mapping[str, Any]:
+    """Return a genome as a space writes it: as it is stored, where it was read from a study and nobody asked for it."""
+    kept = proposal._genome if isinstance(proposal, _StoredProposal) else proposal.genome
+    return kept.content if isinstance(kept, _Unread) else space.to_dict(kept)
+
+
+def description_of(candidate: Candidate[Any]) -> Mapping[str, Any]:
+    """Return what a candidate's genome decodes to, without keeping it where it has to be read first.
+
+    Raises:
+        ValueError: it cannot be read.
+        KeyError: there is none.
+    """
+    description = candidate.description
+    return description.read() if isinstance(description, _StoredMapping) else description
+
+
 class _StoredMapping(Mapping[str, Any]):
     """A mapping that is read when something is asked of it."""
 
@@ -219,6 +236,10 @@ class _StoredMapping(Mapping[str, Any]):
     def __init__(self, reading: Callable[[], Mapping[str, Any]]) -> None:
         self._reading = reading
         self._content: Mapping[str, Any] | None = None
+
+    def read(self) -> Mapping[str, Any]:
+        """Return the content, read anew where nobody has asked for a part of it yet."""
+        return self._reading() if self._content is None else self._content
 
     def _read(self) -> Mapping[str, Any]:
         if self._content is None:
@@ -241,14 +262,14 @@ class _StoredMapping(Mapping[str, Any]):
 class _Unread(Generic[G]):
     """A genome that nobody has asked for."""
 
-    __slots__ = ("_content", "_space")
+    __slots__ = ("_space", "content")
 
     def __init__(self, space: SearchSpace[G], content: Mapping[str, Any]) -> None:
         self._space = space
-        self._content = content
+        self.content = content
 
     def read(self) -> G:
-        return self._space.from_dict(self._content)
+        return self._space.from_dict(self.content)
 
 
 class _StoredProposal(Proposal[G]):

@@ -1,56 +1,62 @@
-"""A study as readers see it: what it holds when it is opened, and nothing can be written.
+"""A study as readers see it: what it holds when it is opened, and what is new when they ask; nothing can be written.
 
-A journal is read here line by line, and a database by `storage/postgresql_reading.py`: Optuna would build and copy
-objects nobody looks at, and take many times as long. It reads what is not as they know it.
+How it lies in a journal or a database is known to `storage/`; this makes the history of it.
 """
 
 import gc
+import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from functools import partial
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from nas.candidates import Candidate, Failed, History, Record
 from nas.errors import NoStudyError, StudyError
-from nas.storage.url import check_url, is_url
-from nas.study_format import (
-    CANDIDATE,
-    COMPLETE,
-    StoredStudy,
-    StoredTrial,
-    check_study,
-    read_description,
-    read_json,
-    read_trial,
-    whole_candidate,
-)
+from nas.sound_trial import check_sound
+from nas.storage.any_reading import AnyReading
+from nas.storage.reading import News
+from nas.study_format import COMPLETE, StoredTrial, check_study, read_trial
 from search_spaces import SearchSpace
 
 G = TypeVar("G", bound=Hashable)
 
-# Operations of Optuna's journal that a study of ours has.
-_CREATE_STUDY: Final = 0
-_SET_STUDY_ATTRIBUTE: Final = 2
-_CREATE_TRIAL: Final = 4
-_SET_TRIAL_ATTRIBUTE: Final = 8
-_OF_NO_INTEREST: Final = {3, 5, 6, 7, 9}
-"""Attributes for Optuna's own eyes, parameters, states and values: the attributes we wrote say it all."""
+_AT_ONCE: Final = 100
+"""More new records than this, and a history made anew costs less than one that is added to."""
 
-_CREATE_LINE: Final = b'{"op_code":4,'
-_DESCRIPTION: Final = b', \\"description\\": '
-_NEXT_ATTRIBUTE: Final = b'","'
-"""Not in the description itself, where quotation marks have backslashes before them."""
+_GARBLED: Final = (StudyError, ValueError, TypeError, KeyError, AttributeError, LookupError)
 
-_HEAD: Final = "head of the candidate"
-_STATE_LINE: Final = b'{"op_code":6,'
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenTrial:
+    """A trial whose entry cannot be read."""
+
+    number: int
+    words: str
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """How a trial began that has not ended."""
+
+    started_at: datetime | None
+    num_attempts: int
 
 
 class StudyReader(Generic[G]):
-    """All trials of one search, as they were when it was opened."""
+    """All trials of one search, as they were when it was opened or last refreshed."""
 
-    def __init__(self, where: str | Path, *, name: str, space: SearchSpace[G], objectives: Sequence[str]) -> None:
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        name: str,
+        space: SearchSpace[G],
+        objectives: Sequence[str],
+        broken_trials: Literal["refused", "kept"] = "refused",
+    ) -> None:
         """Read the study `name`.
 
         Args:
@@ -58,30 +64,111 @@ class StudyReader(Generic[G]):
             name: of the study.
             space: reads genomes.
             objectives: names of all objectives, the expensive ones first.
+            broken_trials: what becomes of those that cannot be read: an error, or entries of `broken`.
 
         Raises:
-            NoStudyError: there is none.
+            FileNotFoundError: there is no such journal.
+            NoStudyError: there is no such study.
             StudyError: a newer version made it, it is of other objectives, or the journal is damaged.
             StorageError: the storage cannot be reached.
         """
         self.objectives = tuple(objectives)
-        with _without_collecting():
-            stored = read_stored(where, name=name)
-            if stored is None:
-                raise NoStudyError(f"The storage holds no study {name!r} yet: its search has not begun a candidate.")
-            check_study(stored.attributes, name=name, objectives=self.objectives)
-            self._attributes: Mapping[str, Any] = stored.attributes
-            self._running: dict[int, Candidate[G]] = {}
-            self._attempts: dict[int, tuple[Failed, ...]] = {}
-            records: list[Record[G]] = []
-            for trial in stored.trials:
-                found = read_trial(trial, space=space)
-                self._attempts[trial.number] = found.attempts
-                if found.record is None:
-                    self._running[trial.number] = found.candidate
-                else:
-                    records.append(found.record)
-            self._history = History(records, objectives=self.objectives, space=space)
+        self._where = where
+        self._name = name
+        self._space = space
+        self._keeps_broken = broken_trials == "kept"
+        self._reading = AnyReading(where, name=name)
+        self._begin_anew()
+        self.refresh()
+
+    def _begin_anew(self) -> None:
+        self._attributes: Mapping[str, Any] = {}
+        self._running: dict[int, Candidate[G]] = {}
+        self._attempts: dict[int, tuple[Failed, ...]] = {}
+        self._started_at: dict[int, datetime | None] = {}
+        self._broken: dict[int, BrokenTrial] = {}
+        self._history: History[G] = History(objectives=self.objectives, space=self._space)
+
+    def revision(self) -> object:
+        """Return something cheap whose `repr` changes when the study may have.
+
+        Raises:
+            StorageError: the storage cannot be reached.
+        """
+        return self._reading.revision()
+
+    def refresh(self) -> None:
+        """Take in what was written since.
+
+        Raises:
+            FileNotFoundError: the journal is gone.
+            NoStudyError: the study is gone.
+            StudyError: a newer version goes on with it, or it is damaged.
+            StorageError: the storage cannot be reached.
+        """
+        try:
+            with _without_collecting():
+                self._take_in(self._reading.news())
+        except BaseException:
+            # News are told once: what was not taken in is to be told again.
+            self._reading = AnyReading(self._where, name=self._name)
+            raise
+
+    def _take_in(self, news: News | None) -> None:
+        if news is None:
+            raise NoStudyError(f"The storage holds no study {self._name!r} yet: its search has not begun a candidate.")
+        check_study(news.attributes, name=self._name, objectives=self.objectives)
+        if news.is_anew:
+            self._begin_anew()
+        self._attributes = dict(news.attributes)
+        self._add([record for trial in news.trials if (record := self._take(trial)) is not None])
+
+    def _take(self, trial: StoredTrial) -> Record[G] | None:
+        number = trial.number
+        try:
+            found = read_trial(trial, space=self._space)
+            if self._keeps_broken:
+                check_sound(found, objectives=self.objectives)
+        except _GARBLED as error:
+            if isinstance(error, StudyError) and not self._keeps_broken:
+                raise
+            if not self._keeps_broken:
+                raise StudyError(
+                    f"Trial {number} of the study {self._name!r} cannot be read ({type(error).__name__}: {error}). "
+                    "Something else changed its entry; restore the study from a copy. `nas dashboard` shows the rest."
+                ) from error
+            self._break(trial, error)
+            return None
+        self._broken.pop(number, None)
+        self._attempts[number] = found.attempts
+        self._started_at[number] = trial.started_at
+        if found.record is None:
+            self._running[number] = found.candidate
+        else:
+            self._running.pop(number, None)
+        return found.record
+
+    def _break(self, trial: StoredTrial, error: Exception) -> None:
+        if trial.number not in self._broken:
+            logging.getLogger("hybridnas").warning("Trial %d cannot be read: %s", trial.number, error)
+        self._running.pop(trial.number, None)
+        self._broken[trial.number] = BrokenTrial(
+            number=trial.number,
+            words=f"Its entry in the study cannot be read: {type(error).__name__}: {error}",
+            started_at=_in_utc(trial.started_at),
+        )
+
+    def _add(self, ended: list[Record[G]]) -> None:
+        ended.sort(key=lambda record: record.finish_index)
+        new = {record.number for record in ended}
+        before = self._history
+        is_later = not before or not ended or ended[0].finish_index > before[-1].finish_index
+        if is_later and len(ended) <= _AT_ONCE:
+            for record in ended:
+                before.append(record)
+            return
+        kept = [record for record in before if record.number not in new]
+        self._history = History([*kept, *ended], objectives=self.objectives, space=self._space)
 
     def history(self) -> History[G]:
         """Return every trial that ended, in the order they ended."""
@@ -91,6 +178,17 @@ class StudyReader(Generic[G]):
         """Return the trials that were started and have not ended, by number."""
         return [self._running[number] for number in sorted(self._running)]
 
+    def begun(self) -> dict[int, Begun]:
+        """Return how the trials that have not ended began, by number."""
+        return {
+            number: Begun(started_at=_in_utc(self._started_at[number]), num_attempts=1 + len(self._attempts[number]))
+            for number in sorted(self._running)
+        }
+
+    def broken(self) -> list[BrokenTrial]:
+        """Return the trials that cannot be read, by number."""
+        return [self._broken[number] for number in sorted(self._broken)]
+
     def attempts(self, number: int) -> tuple[Failed, ...]:
         """Return the failures after which a trial was, or is to be, evaluated once more."""
         return self._attempts[number]
@@ -98,119 +196,30 @@ class StudyReader(Generic[G]):
     @property
     def num_trials(self) -> int:
         """Trials started."""
-        return len(self._history) + len(self._running)
+        return len(self._history) + len(self._running) + len(self._broken)
+
+    @property
+    def completed_plan(self) -> Mapping[str, int] | None:
+        """The plan that was done; none where the search has not come to its end."""
+        plan: Mapping[str, int] | None = self._attributes.get(COMPLETE)
+        return plan
 
     def is_complete(self, plan: Mapping[str, int]) -> bool:
         """Whether this very plan was done."""
-        return bool(self._attributes.get(COMPLETE) == dict(plan))
+        return self.completed_plan == dict(plan)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a search is known to write it now.
+
+        Raises:
+            StorageError: the storage cannot be reached.
+        """
+        return self._reading.is_written
 
 
-def read_stored(where: str | Path, *, name: str) -> StoredStudy | None:
-    """Return the study `name` of a journal file or URL, or none where there is no such study.
-
-    Raises:
-        StudyError: the journal is damaged.
-        StorageError: the storage cannot be reached.
-    """
-    found = _read_database(str(where), name=name) if is_url(where) else _read_journal(Path(where), name=name)
-    if not isinstance(found, _ForOptuna):
-        return found
-    from nas.storage.open import open_storage
-    from nas.study import stored_study
-
-    return stored_study(open_storage(where), name=name)
-
-
-class _ForOptuna:
-    """Said of a journal or a database that only Optuna can read, or say what is wrong with."""
-
-
-def _read_database(url: str, *, name: str) -> StoredStudy | _ForOptuna | None:
-    known = check_url(url)
-    try:
-        import psycopg
-
-        from nas.storage.postgresql_reading import UnknownTablesError, read_postgresql
-    except ImportError:
-        return _ForOptuna()
-    try:
-        return read_postgresql(known, name=name)
-    except (UnknownTablesError, psycopg.Error):
-        return _ForOptuna()
-
-
-def _read_journal(path: Path, *, name: str) -> StoredStudy | _ForOptuna | None:
-    lines = path.read_bytes().split(b"\n")
-    studies: list[str] = []
-    found: StoredStudy | None = None
-    study_id = -1
-    num_trials = 0
-    by_id: dict[int, StoredTrial] = {}
-    # What follows the last end of line is being written, or was torn by a kill.
-    for index, line in enumerate(lines[:-1]):
-        if line.startswith(_STATE_LINE):
-            continue
-        try:
-            entry = _without_description(line) or read_json(line)
-            operation = entry["op_code"]
-        except (ValueError, TypeError, KeyError):
-            if index == len(lines) - 2:
-                break
-            raise StudyError(damaged(path, line=index + 1)) from None
-        if operation == _CREATE_TRIAL:
-            if entry["study_id"] == study_id and found is not None:
-                started = entry["datetime_start"]
-                trial = StoredTrial(
-                    number=len(found.trials),
-                    started_at=None if started is None else datetime.fromisoformat(started),
-                    attributes=entry.get("user_attrs", {}),
-                    head=entry.get(_HEAD),
-                    description=partial(_description, line) if _HEAD in entry else None,
-                )
-                by_id[num_trials] = trial
-                found.trials.append(trial)
-            num_trials += 1
-        elif operation == _SET_TRIAL_ATTRIBUTE:
-            if (owner := by_id.get(entry["trial_id"])) is not None:
-                owner.attributes.update(entry["user_attr"])
-        elif operation == _CREATE_STUDY:
-            if entry["study_name"] == name and name not in studies:
-                study_id, found = len(studies), StoredStudy()
-            # A name that exists is refused, and gets no number.
-            if entry["study_name"] not in studies:
-                studies.append(entry["study_name"])
-        elif operation == _SET_STUDY_ATTRIBUTE:
-            if entry["study_id"] == study_id and found is not None:
-                found.attributes.update(entry["user_attr"])
-        elif operation not in _OF_NO_INTEREST:
-            return _ForOptuna()
-    return found
-
-
-def _without_description(line: bytes) -> dict[str, Any] | None:
-    """Return a trial's first entry without its candidate's description, most of the line; none for another line."""
-    if not line.startswith(_CREATE_LINE) or (place := line.find(_DESCRIPTION)) < 0 or not line.endswith(b"}"):
-        return None
-    if line.find(_NEXT_ATTRIBUTE, place) >= 0:
-        return None
-    try:
-        entry: dict[str, Any] = read_json(line[:place] + b'}"}}')
-        head = whole_candidate(entry["user_attrs"].pop(CANDIDATE))
-    except (ValueError, KeyError):
-        return None
-    return None if head is None else {**entry, _HEAD: head}
-
-
-def _description(line: bytes) -> Mapping[str, Any]:
-    return read_description(read_json(line)["user_attrs"][CANDIDATE])
-
-
-def damaged(path: Path, *, line: int) -> str:
-    """Return the words about a journal with a line in its middle that is none."""
-    return (
-        f"Line {line} of {path} is not a journal record, and lines after it are. The file was changed by "
-        "something else; restore it from a copy."
-    )
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 @contextmanager

@@ -106,15 +106,19 @@ def kv_cache_bytes(architecture: Architecture, *, batch_size: int, context_token
 
 def recurrent_state_bytes(architecture: Architecture, *, batch_size: int, dtype_bytes: int) -> int:
     """Return the part of a state that has one size for any number of tokens."""
-    total = 0
-    for spec in architecture.operators:
-        if isinstance(spec, FlaSpec):
-            from operators.fla.cost import fla_state_bytes
+    width = architecture.hidden_size
+    return batch_size * sum(
+        operator_recurrent_bytes(spec, hidden_size=width, dtype_bytes=dtype_bytes) for spec in architecture.operators
+    )
 
-            total += fla_state_bytes(spec, hidden_size=architecture.hidden_size, dtype_bytes=dtype_bytes)
-            continue
-        total += _recurrent_bytes(spec, dtype_bytes=dtype_bytes)
-    return batch_size * total
+
+def operator_recurrent_bytes(spec: OperatorSpec, *, hidden_size: int, dtype_bytes: int) -> int:
+    """Return the bytes of one operator's recurrent states and histories of convolutions, for one sequence."""
+    if isinstance(spec, FlaSpec):
+        from operators.fla.cost import fla_state_bytes
+
+        return fla_state_bytes(spec, hidden_size=hidden_size, dtype_bytes=dtype_bytes)
+    return _recurrent_bytes(spec, dtype_bytes=dtype_bytes)
 
 
 def cache_slots(architecture: Architecture, index: int, *, context_tokens: int) -> int:

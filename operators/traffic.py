@@ -4,7 +4,7 @@ Arithmetic, no torch. Activations, logits and what a kernel reads twice are not 
 lower bound of it. A model that fits into a cache may run below that bound.
 """
 
-from operators.cost import num_non_embedding_parameters, recurrent_state_bytes
+from operators.cost import num_non_embedding_parameters, operator_parameters, operator_recurrent_bytes
 from search_spaces.architecture import Architecture
 from search_spaces.errors import SpecError
 from search_spaces.specs import AttentionSpec, FlaSpec, HybridHeadSpec, OperatorSpec
@@ -39,27 +39,42 @@ def decode_bytes(
     Raises:
         SpecError: a layer of fla, of which it is not known what it moves.
     """
+    by_operator, others = decode_bytes_by_operator(
+        architecture, batch_size=batch_size, first_context=first_context, num_steps=num_steps, dtype_bytes=dtype_bytes
+    )
+    return sum(by_operator) + others
+
+
+def decode_bytes_by_operator(
+    architecture: Architecture, *, batch_size: int, first_context: int, num_steps: int, dtype_bytes: int
+) -> tuple[list[int], int]:
+    """Return what `decode_bytes` adds up: the bytes of each operator, and those of embedding, final norm and head.
+
+    Raises:
+        SpecError: a layer of fla, of which it is not known what it moves.
+    """
+    width = architecture.hidden_size
+    by_operator = []
     for spec in architecture.operators:
         if isinstance(spec, FlaSpec):
             raise SpecError(
                 f"What a step moves is known of our own operators only; got fla:{spec.layer}. Ask for an architecture "
                 "without layers of fla."
             )
-    token = architecture.hidden_size * dtype_bytes
-    token += 2 * recurrent_state_bytes(architecture, batch_size=1, dtype_bytes=dtype_bytes)
-    caches = 0
-    for spec in architecture.operators:
-        attention = _attention(spec)
-        if attention is None:
-            continue
-        width_bytes = attention.num_kv_heads * (attention.head_dim + attention.value_dim) * dtype_bytes
-        if attention.shares_kv_with is None:
-            token += width_bytes
-        seen = num_steps * architecture.num_meta_tokens
-        seen += _earlier_tokens(attention.window, first_context=first_context, num_steps=num_steps)
-        caches += seen * width_bytes
-    weights = step_weight_bytes(architecture, dtype_bytes=dtype_bytes)
-    return num_steps * (weights + batch_size * token) + batch_size * caches
+        token = 2 * operator_recurrent_bytes(spec, hidden_size=width, dtype_bytes=dtype_bytes)
+        caches = 0
+        if (attention := _attention(spec)) is not None:
+            width_bytes = attention.num_kv_heads * (attention.head_dim + attention.value_dim) * dtype_bytes
+            if attention.shares_kv_with is None:
+                token += width_bytes
+            seen = num_steps * architecture.num_meta_tokens
+            seen += _earlier_tokens(attention.window, first_context=first_context, num_steps=num_steps)
+            caches = seen * width_bytes
+        weights = dtype_bytes * operator_parameters(spec, hidden_size=width)
+        by_operator.append(num_steps * (weights + batch_size * token) + batch_size * caches)
+    # The final norm and the head; of the embedding a row for every sequence.
+    others = num_steps * dtype_bytes * width * (1 + architecture.vocab_size + batch_size)
+    return by_operator, others
 
 
 def _attention(spec: OperatorSpec) -> AttentionSpec | None:

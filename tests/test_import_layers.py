@@ -112,7 +112,6 @@ def test_only_storages_in_postgresql_know_its_driver():
         "nas/storage/postgresql_reading.py",
         "nas/storage/open.py",
         "nas/storage/lock.py",
-        "nas/study_reader.py",
     }
 
 

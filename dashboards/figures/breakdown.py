@@ -8,15 +8,16 @@ from dashboards import palette
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
 from dashboards.operators_style import drawing_order, style_of
-from dashboards.selection import frontier, latency_by_operator, records
+from dashboards.selection import frontier, records
 from dashboards.text import hover_text, is_missing, number, significant_decimals, whole
+from dashboards.trial_parts import readable_latency
 
 MAX_BARS = 24
 
 
 def breakdown_figure(results: Results) -> go.Figure:
     """Draw one stacked bar a frontier candidate, from fast to slow; the fastest `MAX_BARS` of a long frontier."""
-    rows = [(row, latency_by_operator(row)) for row in records(frontier(results))]
+    rows = [(row, readable_latency(row)) for row in records(frontier(results))]
     rows = [(row, parts) for row, parts in rows if parts][:MAX_BARS]
     if not rows:
         return say_instead(
@@ -52,21 +53,25 @@ def breakdown_figure(results: Results) -> go.Figure:
                 for label, value, total in zip(labels, values, totals, strict=True)
             ],
             hoverinfo="text",
+            customdata=[row["number"] for row, _ in rows],
         )
     decimals = significant_decimals(statistics.median(sum(parts.values()) for _, parts in rows))
-    for label, (_, parts) in zip(labels, rows, strict=True):
-        total = sum(parts.values())
-        figure.add_annotation(
-            x=total,
-            y=label,
-            text=f"{number(total, decimals=decimals)} ms",
-            xanchor="left",
-            xshift=8,
-            showarrow=False,
-            font={"size": 12.5, "color": palette.INK},
-        )
+    totals_written = [
+        {
+            "x": sum(parts.values()),
+            "y": label,
+            "text": f"{number(sum(parts.values()), decimals=decimals)} ms",
+            "xanchor": "left",
+            "xshift": 8,
+            "showarrow": False,
+            "font": {"size": 12.5, "color": palette.INK},
+        }
+        for label, (_, parts) in zip(labels, rows, strict=True)
+    ]
     longest = max(sum(parts.values()) for _, parts in rows)
     figure.update_layout(
+        # All at once: Plotly checks every annotation anew with each one that is added.
+        annotations=totals_written,
         barmode="stack",
         bargap=0.34,
         legend={"traceorder": "normal"},

@@ -3,9 +3,11 @@
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.loss_curves import points_of
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
-from dashboards.selection import curve_of, frontier, records
+from dashboards.selection import frontier, records
+from dashboards.trial_parts import readable_curve
 
 MAX_CURVES = 12
 
@@ -18,22 +20,21 @@ def curves_figure(results: Results) -> go.Figure:
     Of a long frontier, `MAX_CURVES` members evenly along it.
     """
     figure = new_figure(height=420)
-    rows = [(row, curve_of(row)) for row in records(frontier(results))]
+    rows = [(row, readable_curve(row)) for row in records(frontier(results))]
     rows = [(row, curve) for row, curve in rows if curve]
     if not rows:
         return say_instead(figure, "No frontier candidate has a learning curve yet.")
     if len(rows) > MAX_CURVES:
         rows = [rows[round(index * (len(rows) - 1) / (MAX_CURVES - 1))] for index in range(MAX_CURVES)]
     for index, ((row, curve), colour) in enumerate(zip(rows, palette.ramp(len(rows)), strict=True)):
-        validated = [(tokens, loss) for tokens, _, loss in curve if loss is not None]
-        trained = [(tokens, loss) for tokens, loss, _ in curve if loss is not None]
-        points, kind = (validated, "validation loss") if len(validated) > 1 else (trained, "training loss")
+        points, kind = points_of(curve)
         figure.add_scatter(
             x=[tokens for tokens, _ in points],
             y=[loss for _, loss in points],
             mode="lines",
             line={"color": colour, "width": 2.2, "dash": DASHES[index % len(DASHES)]},
             name=f"#{row['number']}",
+            customdata=[row["number"]] * len(points),
             hovertemplate=f"<b>#{row['number']}</b> {kind} %{{y:.4f}}<br>after %{{x:.4~s}} tokens<extra></extra>",
         )
     figure.update_layout(

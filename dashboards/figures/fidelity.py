@@ -47,6 +47,7 @@ def fidelity_figure(fidelity: Fidelity) -> go.Figure:
                 "thickness": 1.2,
                 "width": 3,
             },
+            customdata=[candidate.number for candidate in group],
             hovertext=[
                 f"<b>Trial {candidate.number}</b><br>{count(candidate.num_parameters)} parameters trained"
                 f"<br>perplexity {number(candidate.perplexity)} in the search, {number(candidate.long_perplexity)} "

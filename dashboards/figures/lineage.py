@@ -14,14 +14,21 @@ from dashboards.figures.hover import brief, compact, full
 from dashboards.figures.marks import SYMBOLS
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.selection import evaluated, frontier
+from dashboards.selection import evaluated_columns, frontier
+
+MANY = 1000
+"""Above so many marks they are drawn by WebGL."""
+
+MANY_WORDS = 300
+"""Above so many marks their words are short."""
 
 
 def lineage_figure(results: Results) -> go.Figure:
     """Draw the first objective over the order of evaluation, with lines from parents to children."""
     figure = new_figure(height=420)
     quality = results.objectives[0]
-    rows = evaluated(results)
+    columns = dict.fromkeys(("number", "status", "origin", "parent", quality.column))
+    rows = evaluated_columns(results, *columns)
     rows = rows.assign(position=range(1, len(rows) + 1))
     drawn = rows[(rows["status"] == "finished") & rows[quality.column].notna()].set_index("number", drop=False)
     members = [number for number in frontier(results)["number"].tolist() if number in drawn.index]
@@ -32,25 +39,22 @@ def lineage_figure(results: Results) -> go.Figure:
         return say_instead(figure, "No frontier candidate has a parent yet.")
     _add_links(figure, links, drawn, quality)
     family = {number for link in links for number in link} | set(members)
-    others = drawn[~drawn.index.isin(family)]
+    _add_others(figure, drawn[~drawn.index.isin(family)], quality)
+    family_trials = results.trials[results.trials["number"].isin(family)].set_index("number", drop=False)
     ancestors = drawn[drawn.index.isin(family - set(members))]
-    _add_marks(
-        figure,
-        others,
-        quality,
-        name="other candidates",
-        size=6.5 if len(others) < 1000 else 4,
-        color=palette.FAINT,
-        **brief(others, y=quality),
+    # Of a long search the ancestors are many: the short words then.
+    words = (
+        brief(ancestors, y=quality)
+        if len(ancestors) > MANY_WORDS
+        else full(family_trials.loc[ancestors.index], results=results) | {"customdata": ancestors["number"].to_numpy()}
     )
-    _add_marks(
-        figure, ancestors, quality, name="ancestors", size=9, color=palette.ACCENT, **full(ancestors, results=results)
-    )
+    _add_marks(figure, ancestors, quality, name="ancestors", size=9, color=palette.ACCENT, **words)
     best = drawn.loc[members]
     _add_marks(
         figure, best, quality, name="frontier", size=11, color=palette.ACCENT, suffix="",
         mode="markers+text", text=[f"#{number}" for number in members], textposition="bottom center",
-        textfont={"size": 12, "color": palette.ACCENT}, cliponaxis=False, **full(best, results=results),
+        textfont={"size": 12, "color": palette.ACCENT}, cliponaxis=False,
+        customdata=best["number"].to_numpy(), **full(family_trials.loc[members], results=results),
     )  # fmt: skip
     figure.update_layout(
         margin={"l": 72, "r": 24, "t": 56, "b": 56},
@@ -87,6 +91,30 @@ def _add_links(figure: go.Figure, links: list[tuple[int, int]], drawn: pd.DataFr
         name="parent to child",
         hoverinfo="skip",
     )
+
+
+def _add_others(figure: go.Figure, rows: pd.DataFrame, quality: Objective) -> None:
+    """Draw the candidates that led to no member, one trace a symbol: many marks draw fast only where they are alike."""
+    is_crowd = len(rows) > MANY
+    symbols = rows["origin"].map(SYMBOLS)
+    add = figure.add_scattergl if is_crowd else figure.add_scatter
+    for index, symbol in enumerate(symbols.drop_duplicates().sort_values().tolist()):
+        same = rows[symbols == symbol]
+        add(
+            x=same["position"].to_numpy(),
+            y=compact(same[quality.column]),
+            mode="markers",
+            name="other candidates",
+            legendgroup="others",
+            showlegend=index == 0,
+            marker={
+                "symbol": f"{symbol}-open",
+                "size": 4 if is_crowd else 6.5,
+                "color": palette.FAINT,
+                "line": {"width": 1.4, "color": palette.FAINT},
+            },
+            **brief(same, y=quality),
+        )
 
 
 def _add_marks(

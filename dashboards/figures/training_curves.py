@@ -105,7 +105,11 @@ def behaviour_figure(runs: Sequence[TrainingRun]) -> go.Figure:
         figure.update_yaxes(rangemode="tozero", row=row, col=col)
     figure.update_yaxes(tickformat="~s", row=2, col=2)
     figure.update_yaxes(exponentformat="power", row=2, col=1)
-    figure.update_layout(margin={"l": 64, "r": 24, "t": 86, "b": 56}, legend={"itemwidth": 42})
+    titles = {f"y{index + 1}" if index else "y": title for index, (_, title, _) in enumerate(PANELS)}
+    # Drawn above each picture; the table below them asks for the title of the axis.
+    figure.update_layout(
+        margin={"l": 64, "r": 24, "t": 86, "b": 56}, legend={"itemwidth": 42}, meta={"axis_titles": titles}
+    )
     _add_scale_buttons(figure, runs, axes=("xaxis", "xaxis2", "xaxis3", "xaxis4"), above=28)
     return figure
 

@@ -101,14 +101,13 @@ def write_scaling_page(picture: ScalingPicture, path: Path) -> None:
 def scaling_html(picture: ScalingPicture) -> str:
     """Return the page as text."""
     caveats = (
-        [element("ul", *(element("li", caveat) for caveat in picture.caveats), class_="caveats", role="note")]
+        [element("ul", *(element("li", caveat) for caveat in picture.caveats), class_="caveats")]
         if picture.caveats
         else []
     )
     tree = element(
         "div",
-        element("h1", picture.title),
-        element("p", picture.subject, class_="explanation"),
+        element("header", element("h1", picture.title), element("p", picture.subject, class_="explanation")),
         element(
             "main",
             element(
@@ -304,7 +303,7 @@ def _table(points: Sequence[DrawnPoint]) -> Element:
         rows.append(
             element(
                 "tr",
-                *(element("td", text, class_="number", data_value=str(value)) for text, value in cells),
+                *(element("td", text, class_="number", data_sort=str(value)) for text, value in cells),
                 element("td", "yes" if point.is_held_out else "", class_="word"),
             )
         )

@@ -153,7 +153,7 @@ def _row(run: TrainingRun) -> Element:
         element("th", run.name, scope="row", class_="word"),
         element("td", run.state, class_="word"),
         *(
-            element("td", text, class_="number", data_value="" if is_missing(value) else str(value))
+            element("td", text, class_="number", data_sort="" if is_missing(value) else str(value))
             for text, value in cells
         ),
         element("td", run.model, class_="pattern"),

@@ -22,8 +22,11 @@ def validation_html(picture: ValidationPicture) -> str:
     label = f"Predicted against measured milliseconds of {len(picture.models)} models."
     tree = element(
         "div",
-        element("h1", picture.title),
-        element("p", f"{picture.workload}, on {picture.device}", class_="explanation"),
+        element(
+            "header",
+            element("h1", picture.title),
+            element("p", f"{picture.workload}, on {picture.device}", class_="explanation"),
+        ),
         element(
             "main",
             element(
@@ -54,7 +57,7 @@ def _table(models: Sequence[PredictedAndMeasured]) -> Element:
             "tr",
             element("td", model.name, class_="word"),
             *(
-                element("td", text, class_="number", data_value=text)
+                element("td", text, class_="number", data_sort=text)
                 for text in (
                     str(model.hidden_size),
                     f"{model.predicted_ms:.3f}",

@@ -1,21 +1,29 @@
-"""Whether the search is running, and whether it is getting better."""
+"""Whether the search is running, whether it is getting better, and what it has cost."""
 
 from collections.abc import Mapping
 from functools import partial
 
+from dashboards.best_under_budget import Budget, affordable, budget_of
 from dashboards.elements import Element, Graph, Node, element, slot
+from dashboards.failures import failures_table
 from dashboards.figures.comparison import comparison_decimals, comparison_figure
 from dashboards.figures.progress import progress_figure
 from dashboards.frame import Results
 from dashboards.pages.training import training_section
-from dashboards.text import number
+from dashboards.running import places, running_table
+from dashboards.selection import records
+from dashboards.spending import spending_table
+from dashboards.text import common_decimals, number
 from dashboards.view import View
 from dashboards.views.section import section
 
 
-def progress_view(results: Results, view: View, overlaid: Mapping[str, Results]) -> list[Element]:  # noqa: ARG001
+def progress_view(results: Results, view: View, overlaid: Mapping[str, Results]) -> list[Element]:
     """Return the sections of progress."""
-    progress = "Hypervolume of everything found so far, and the best candidate so far under it."
+    budget = budget_of(results, view)
+    figure = progress_figure(results, over=view.over, budget=budget, overlaid=overlaid)
+    what = f"{results.objectives[0].label.lower()} found so far"
+    progress = f"Left, the hypervolume of everything found so far: higher is better. Right, the best {what}."
     comparison = (
         "The hypervolume of as many random as evolved candidates, each half alone, with the seed noise beside it."
     )
@@ -24,7 +32,29 @@ def progress_view(results: Results, view: View, overlaid: Mapping[str, Results])
             "search",
             "Search progress",
             progress,
-            Graph(name="progress", figure=progress_figure(results), label=progress),
+            slot("progress-choices", "div", *_choices(results, view, budget), class_="choices"),
+            Graph(name="progress", figure=figure, label=progress),
+        ),
+        section(
+            "under-way",
+            "Under way",
+            "The candidates that are evaluated now, and the places they are evaluated at.",
+            slot("places", "div", *places(results)),
+            slot("running", "div", *running_table(results, view)),
+            is_half=True,
+        ),
+        section(
+            "spending",
+            "Spent so far",
+            "Training of the candidates that ended, and how fast they came.",
+            slot("spending", "div", *spending_table(results)),
+            is_half=True,
+        ),
+        section(
+            "failures",
+            "Failures",
+            "Candidates that brought no result, by what went wrong.",
+            slot("failures", "div", *failures_table(results, view)),
             is_half=True,
         ),
         section(
@@ -37,6 +67,34 @@ def progress_view(results: Results, view: View, overlaid: Mapping[str, Results])
         ),
         *([training_section(results.trainings)] if results.trainings else []),
     ]
+
+
+def _choices(results: Results, view: View, budget: Budget | None) -> list[Node]:
+    links = [
+        element(
+            "a",
+            words,
+            href=view.link(over=over),
+            **({"aria_current": "true"} if view.over == over else {}),
+        )
+        for over, words in (("candidates", "Over candidates"), ("time", "Over time"))
+    ]
+    chosen: list[Node] = [element("span", *links, class_="switch", data_live="")]
+    if budget is not None:
+        chosen.append(element("span", *_best_within(results, view, budget), class_="note"))
+    return chosen
+
+
+def _best_within(results: Results, view: View, budget: Budget) -> list[Node]:
+    quality = results.objectives[0]
+    rows = affordable(results, budget).dropna(subset=[quality.column])
+    words = f"Within {budget.words} ({budget.origin}): "
+    if rows.empty:
+        return [f"{words}nothing yet."]
+    best = records(rows.sort_values([quality.column, "number"]).head(1))[0]
+    value = number(best[quality.column], decimals=common_decimals(results.trials[quality.column]))
+    link = element("a", f"#{best['number']}", href=view.link(page="candidate", trial=int(best["number"])))
+    return [f"{words}{quality.label.lower()} {value} {quality.unit}".rstrip() + ", ", link]
 
 
 def _verdict(results: Results) -> list[Node]:

@@ -15,8 +15,12 @@ def table_view(results: Results, view: View, overlaid: Mapping[str, Results]) ->
         element("div", element("dt", key), element("dd", value), class_="pair")
         for key, value in results.provenance.items()
     ]
+    rows = (
+        "Every candidate of the study, best first: those of the frontier are marked ◆. Press a heading to sort, once "
+        "more to turn the order round."
+    )
     words = "What these figures were made with. They hold for this device, workload and proxy."
     return [
-        section("candidates", "Candidates", "Every candidate of the study.", candidates_table(results)),
+        section("candidates", "Candidates", rows, slot("table", "div", candidates_table(results))),
         section("provenance", "Provenance", words, slot("provenance", "dl", *pairs, class_="provenance")),
     ]

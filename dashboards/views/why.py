@@ -2,42 +2,50 @@
 
 from collections.abc import Mapping
 
-from dashboards.elements import Element, Graph, element
+from dashboards.association import study_association
+from dashboards.elements import Element, Graph, slot
 from dashboards.figures.breakdown import breakdown_figure
-from dashboards.figures.fidelity import fidelity_figure, scores_figure
-from dashboards.frame import Fidelity, Results
+from dashboards.figures.gene_effects import gene_effects_figure
+from dashboards.figures.operator_mix import operator_mix_figure
+from dashboards.frame import Results
 from dashboards.view import View
+from dashboards.views.brushing import brushing
+from dashboards.views.gene_words import gene_sentences, how_to_read
+from dashboards.views.mix_words import mix_sentences
 from dashboards.views.section import section
+from dashboards.views.trust import trust_sections
 
 
 def why_view(results: Results, view: View, overlaid: Mapping[str, Results]) -> list[Element]:  # noqa: ARG001
     """Return the sections that explain."""
-    words = (
+    where = (
         "The frontier: the latency predicted from the measured table, split by kind of operator. "
         "Fixed parts are the embedding, the final norm, the head and the launch."
     )
+    mix = "The frontier from cheap to dear: what its members are made of, and where their latency goes."
+    reading = how_to_read(results)
+    association = study_association(results)
     return [
+        *brushing(results, view),
+        section(
+            "operators",
+            "Operator mix along the frontier",
+            mix,
+            slot("mix-words", "div", *mix_sentences(results)),
+            Graph(name="operator-mix", figure=operator_mix_figure(results), label=mix),
+        ),
+        section(
+            "genes",
+            "What goes with each gene",
+            reading,
+            slot("gene-words", "div", *gene_sentences(results, association)),
+            Graph(name="genes", figure=gene_effects_figure(association), label=reading),
+        ),
         section(
             "latency",
             "Where the time goes",
-            words,
-            Graph(name="breakdown", figure=breakdown_figure(results), label=words),
+            where,
+            Graph(name="breakdown", figure=breakdown_figure(results), label=where),
         ),
-        *([] if results.fidelity is None else [_fidelity(results.fidelity)]),
+        *trust_sections(results),
     ]
-
-
-def _fidelity(fidelity: Fidelity) -> Element:
-    words = (
-        f"Candidates trained {fidelity.times:g} times as long: where the order of the marks from left to right is also "
-        "that from below, short training ranks as long training does."
-    )
-    label = f"Rank correlation of each score with perplexity after training {fidelity.times:g} times as long."
-    return section(
-        "fidelity",
-        "How far short training can be trusted",
-        words,
-        element("ul", *(element("li", finding) for finding in fidelity.findings)),
-        Graph(name="fidelity", figure=fidelity_figure(fidelity), label=words),
-        Graph(name="scores", figure=scores_figure(fidelity), label=label),
-    )

@@ -43,5 +43,5 @@ def report(
         from dashboards.report import write_report
         from nas.run import Run
 
-        write_report(Run(directories[0]).results(), path)
+        write_report(Run(directories[0], broken_trials="kept").results(), path)
     typer.echo(str(path))

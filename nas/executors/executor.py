@@ -36,6 +36,11 @@ class Executor(ABC, Generic[G]):
     def capacity(self) -> int:
         """How many candidates it can hold at once; it may change as a cluster grows and shrinks."""
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the machines it evaluates on, where there are others than this one."""
+        return ()
+
     @abstractmethod
     def submit(self, candidate: Candidate[G]) -> None:
         """Start, or queue, the evaluation of a candidate."""

@@ -45,6 +45,7 @@ class ClusterRoom:
         self._list_nodes: Any = ray.nodes
         self._resources = resources
         self._num_fitting = 0
+        self._host_names: tuple[str, ...] = ()
         self._read_at: float | None = None
         self._has_asked = False
 
@@ -53,9 +54,16 @@ class ClusterRoom:
         """How many candidates the nodes alive hold at once, all resources of each node counted."""
         now = time.monotonic()
         if self._read_at is None or now - self._read_at >= REREAD_EVERY_S:
-            self._num_fitting = sum(self._fitting(node["Resources"]) for node in self.alive())
+            alive = self.alive()
+            self._num_fitting = sum(self._fitting(node["Resources"]) for node in alive)
+            self._host_names = tuple(sorted(str(node["NodeManagerHostname"]) for node in alive))
             self._read_at = now
         return self._num_fitting
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Host names of the nodes that were alive when `num_fitting` was last read."""
+        return self._host_names
 
     def alive(self) -> list[dict[str, Any]]:
         """Return the nodes Ray believes alive."""

@@ -118,6 +118,11 @@ class RayExecutor(Executor[G], Generic[G]):
         wanted = fitting + 1 if self._autoscaling else max(1, fitting)
         return wanted if self._max_parallel is None else min(wanted, self._max_parallel)
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Host names of the nodes that are alive, as last read."""
+        return () if self._room is None else self._room.host_names
+
     def submit(self, candidate: Candidate[G]) -> None:
         """Start a task for the candidate; it begins when a node has room."""
         task = self._remote.options(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nas.errors import StudyError
 from nas.file_lock import FileLock
-from nas.study_reader import damaged
+from nas.storage.journal_reading import damaged
 
 
 @contextmanager

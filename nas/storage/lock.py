@@ -27,14 +27,19 @@ _KEEPALIVE: Final = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c 
 _MOST_NAME_BYTES: Final = 63
 
 
+def lock_key(name: str) -> int:
+    """Return the number under which the server knows the lock of a study."""
+    digest = hashlib.sha256(f"hybridnas study {name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
 class WriterLock:
     """Holds the study of one name for one driver."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
         self._name = name
-        digest = hashlib.sha256(f"hybridnas study {name}".encode()).digest()
-        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._key = lock_key(name)
         self._connection: psycopg.Connection[Any] | None = None
 
     def acquire(self) -> None:

@@ -1,6 +1,7 @@
 """Made-up results in the shape of a real study. For tests only; nothing of this ships."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,18 @@ import pytest
 
 from dashboards.frame import (
     COLUMNS,
+    Activity,
     Comparison,
     Fidelity,
     LongerTrained,
+    MemoryAt,
+    PredictedAndMeasured,
+    Priced,
+    Reference,
     Results,
     ScoreAgreement,
+    TrainingRun,
+    ValidationPicture,
     empty_frame,
 )
 from search_spaces import Architecture, architecture_from_pattern
@@ -238,3 +246,79 @@ def fidelity() -> Fidelity:
         ScoreAgreement(name="depth", spearman=-0.2, low=-0.6, high=0.3, is_ranked_by=False),
     )
     return Fidelity(times=10.0, candidates=candidates, scores=scores, findings=("Short training ranks <well>.",))
+
+
+@pytest.fixture(scope="session")
+def rich_results(fidelity: Fidelity) -> Results:
+    """A study with everything that a page can show."""
+    frame = as_frame(realistic_trials())
+    frame["num_evaluations"] = frame["num_evaluations"].where(~frame["is_frontier"], 3)
+    frame["deviation"] = frame["deviation"].where(~frame["is_frontier"], 0.4)
+    steps = np.arange(1, 101)
+    events = pd.DataFrame(
+        {
+            "step": steps,
+            "tokens": 512 * steps,
+            "loss": 3.0 + 3.0 / steps,
+            "learning_rate": 1e-3 * steps / 100,
+            "gradient_norm": 0.5,
+            "weight_norm": 10.0,
+            "tokens_per_s": 9000.0,
+            "seconds": 512 * steps / 9000,
+            "perplexity": np.where(steps % 20 == 0, np.exp(3.1 + 3.0 / steps), np.nan),
+        }
+    )
+    models = tuple(
+        PredictedAndMeasured(name=f"model {size}", hidden_size=size, predicted_ms=size / 900, measured_ms=size / 930)
+        for size in (768, 1024, 1536, 2048)
+    )
+    return results_of(
+        frame,
+        knee=int(frame.loc[frame["is_frontier"], "number"].iloc[0]),
+        references=(
+            Reference(name="Nemotron-Flash-1B", figures={"latency_ms": 1.9, "num_parameters": 1e9}, pattern="d f m2 f"),
+            Reference(name="Qwen3-0.6B", figures={"latency_ms": 2.4, "num_parameters": 6e8}, pattern="(a f)x28"),
+        ),
+        price=price,
+        spec_text=lambda architecture: f"# {architecture.pattern}\nhidden_size: {architecture.hidden_size}\n",
+        directory="runs/h100",
+        activity=Activity(
+            at=datetime.now(UTC), num_running=2, num_places=4, num_cpus=2.0, num_gpus=1.0, nodes=("gpu-1", "gpu-2")
+        ),
+        validation=ValidationPicture(
+            title="Predicted against measured",
+            device="NVIDIA H100 80GB HBM3",
+            workload="decode, batch 1",
+            findings=("The median error is 3.1 %.",),
+            models=models,
+        ),
+        fidelity=fidelity,
+        trainings=(
+            TrainingRun(
+                name="winner",
+                events=events,
+                state="finished",
+                model="d f m2 f",
+                num_parameters=1_000_000,
+                planned_tokens=51_200,
+                device="NVIDIA H100 80GB HBM3",
+            ),
+        ),
+    )
+
+
+def price(architecture: Architecture) -> Priced:
+    """Price an architecture at six tenths of its latency and with caches that grow."""
+    weights = 2 * rough_parameters(architecture)
+    num_attention = sum(letter == "a" for letter in architecture.letters)
+    return Priced(
+        floor_ms_by_operator={name: 0.6 * part for name, part in latency_parts(architecture).items()},
+        memory=tuple(
+            MemoryAt(
+                context_tokens=tokens,
+                weight_bytes=weights,
+                state_bytes=20_000_000 + 4 * num_attention * architecture.hidden_size * tokens,
+            )
+            for tokens in (1024, 4096, 16384, 65536, 131072)
+        ),
+    )

@@ -6,6 +6,7 @@ from dashboards.architecture import describe_operator, frontier_strips, strip
 from dashboards.elements import Element
 from dashboards.markup import to_html
 from dashboards.selection import frontier
+from dashboards.view import View
 from search_spaces import Architecture, Dimensions, architecture_from_pattern
 
 
@@ -61,7 +62,7 @@ def test_shared_keys_and_values_name_the_operator_they_come_from():
 
 
 def test_every_frontier_candidate_has_a_row_from_cheap_to_dear(results):
-    rows = elements_of(frontier_strips(results), "strip-row")
+    rows = elements_of(frontier_strips(results, View()), "strip-row")
     names = [to_html(elements_of(row, "name")[0]) for row in rows]
     numbers = frontier(results)["number"].tolist()
     assert len(names) == len(numbers) > 5
@@ -69,11 +70,11 @@ def test_every_frontier_candidate_has_a_row_from_cheap_to_dear(results):
 
 
 def test_candidates_that_are_no_language_models_get_a_line_instead(foreign_results):
-    assert "No frontier candidate has an architecture" in to_html(frontier_strips(foreign_results))
+    assert "No frontier candidate has an architecture" in to_html(frontier_strips(foreign_results, View()))
 
 
 def test_the_legend_explains_exactly_the_letters_that_occur(results):
-    drawn = frontier_strips(results)
+    drawn = frontier_strips(results, View())
     explained = {cell.children[0] for entry in elements_of(drawn, "entry") for cell in elements_of(entry, "cell")}
     architectures = [Architecture.from_dict(json.loads(text)) for text in frontier(results)["architecture"]]
     used = {letter for architecture in architectures for letter in architecture.letters}

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from dashboards.elements import element, graphs_in, slots_in
 from dashboards.figures.theme import GRAPH_CONFIG
 from dashboards.markup import to_html
-from dashboards.page import FIGURES, page
+from dashboards.page import VIEWS, report_page
 from dashboards.report import report_html, write_report
 
 STUDIES = ("results", "empty_results", "failed_results", "foreign_results")
@@ -49,6 +50,9 @@ def graphs_of(parsed):
 def test_the_report_loads_nothing(parsed):
     for tag, attributes in parsed.tags:
         assert tag not in {"link", "iframe", "object", "embed", "base", "form", "img", "video", "audio", "source"}
+        if "download" in attributes:  # a file that the page itself holds
+            assert attributes["href"].startswith("data:")
+            continue
         for name in LOADING:
             assert attributes.get(name, "#").startswith("#"), (tag, name)
     own = [body for attributes, body in parsed.scripts if len(body) < 1_000_000]
@@ -68,7 +72,7 @@ def test_the_report_forbids_itself_to_load_anything(parsed):
     (policy,) = [a["content"] for tag, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
-    assert rules["script-src"] == "'unsafe-inline'"
+    assert rules["script-src"] == "'unsafe-inline' 'unsafe-eval'"
     assert rules["img-src"] == "data: blob:"
     assert "connect-src" not in rules
 
@@ -80,7 +84,7 @@ def test_plotly_is_inside_once_and_the_file_stays_under_eight_megabytes(text, pa
 
 def test_every_graph_carries_the_flags_that_forbid_uploading(parsed):
     graphs = graphs_of(parsed)
-    assert len(graphs) == len(FIGURES)
+    assert len(graphs) > 5
     for graph in graphs:
         assert graph["config"]["showSendToCloud"] is False
         assert graph["config"]["plotlyServerURL"] == ""
@@ -93,24 +97,28 @@ def test_the_page_names_its_language_and_its_identifiers_are_unique(parsed):
     assert len(set(parsed.ids)) == len(parsed.ids)
 
 
-def test_links_of_the_navigation_lead_to_sections(parsed):
-    links = [attributes["href"][1:] for tag, attributes in parsed.tags if tag == "a"]
-    assert len(links) == 9
-    assert set(links) <= set(parsed.ids)
+def test_links_lead_to_places_of_the_report_and_the_navigation_to_every_view(parsed):
+    links = [attributes["href"] for tag, attributes in parsed.tags if tag == "a" and "download" not in attributes]
+    assert {f"#view-{name}" for name in VIEWS} <= set(links)
+    assert {link[1:] for link in links} <= set(parsed.ids)
 
 
-def test_text_from_outside_cannot_become_markup(results):
+def test_what_needs_a_server_is_left_out(text):
+    assert "data-live" not in text
+
+
+def test_text_from_outside_cannot_become_markup(results, parsed):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     trials = results.trials.assign(failure_message=evil, failure_kind=evil, mutation=evil)
     hostile = dataclasses.replace(
         results, title=evil, trials=trials, provenance={evil: evil}, caveats=(evil,),
         comparison=dataclasses.replace(results.comparison, sentence=evil),
     )  # fmt: skip
-    parsed = Page(report_html(hostile))
-    assert not [tag for tag, _ in parsed.tags if tag == "img"]
-    assert len(parsed.scripts) == 4
-    assert not [attributes for _, attributes in parsed.tags if "onerror" in attributes]
-    figures = json.dumps(graphs_of(parsed))
+    found = Page(report_html(hostile))
+    assert not [tag for tag, _ in found.tags if tag == "img"]
+    assert len(found.scripts) == len(parsed.scripts)
+    assert not [attributes for _, attributes in found.tags if "onerror" in attributes]
+    figures = json.dumps(graphs_of(found))
     assert "<img" not in figures
     assert "<script" not in figures
 
@@ -120,7 +128,7 @@ def test_the_headline_states_best_frontier_and_failures(results, text):
     best = results.trials.loc[results.trials["status"] == "finished", "perplexity"].min()
     assert f"<strong>{best:.2f}</strong>" in header
     assert "33 of 48" in header
-    assert "3 failed (1 diverged, 1 gpu out of memory, 1 bug), 3 over a limit, 2 running" in header
+    assert "3 failed, 3 over a limit, 2 running" in header
     assert "NVIDIA H100" in header
 
 
@@ -128,7 +136,7 @@ def test_the_comparison_is_shown_with_its_noise_when_evolution_loses(results):
     comparison = dataclasses.replace(
         results.comparison, evolved_hypervolume=99.0, difference=-2.2, sentence="Random search did better."
     )
-    text = to_html(page(dataclasses.replace(results, comparison=comparison)))
+    text = to_html(report_page(dataclasses.replace(results, comparison=comparison)))
     assert "Random search did better." in text
     assert "<dd>−2.2</dd>" in text
     assert "<dd>± 1.9</dd>" in text
@@ -136,20 +144,32 @@ def test_the_comparison_is_shown_with_its_noise_when_evolution_loses(results):
 
 def test_unmeasured_noise_is_said_not_shown_as_zero(results):
     unmeasured = dataclasses.replace(results, comparison=dataclasses.replace(results.comparison, noise=None))
-    assert "<dd>not measured</dd>" in to_html(page(unmeasured))
+    assert "<dd>not measured</dd>" in to_html(report_page(unmeasured))
 
 
 def test_provenance_and_caveats_are_shown_word_for_word(results):
-    text = to_html(page(dataclasses.replace(results, caveats=("The latency table was never validated.",))))
+    text = to_html(report_page(dataclasses.replace(results, caveats=("The latency table was never validated.",))))
     assert "sha256 5f1c0a9e2b77, 212 MB" in text
     assert "<li>The latency table was never validated.</li>" in text
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_every_study_has_the_same_slots_and_graphs(study, results, request):
-    other = page(request.getfixturevalue(study))
-    assert list(slots_in([other])) == list(slots_in([page(results)]))
-    assert [graph.name for graph in graphs_in([other])] == [graph.name for graph in graphs_in([page(results)])]
+def test_slots_and_graphs_of_all_views_have_names_of_their_own(study, request):
+    tree = report_page(request.getfixturevalue(study))
+    graphs = [graph.name for graph in graphs_in([tree])]
+    assert len(set(graphs)) == len(graphs)
+    slots = re.findall(r'data-slot="([^"]*)"', to_html(tree))
+    assert sorted(slots) == sorted(slots_in([tree]))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_figure_of_every_study_keeps_a_readers_zoom_and_shows_something_or_says_why_not(study, request):
+    for graph in graphs_in([report_page(request.getfixturevalue(study))]):
+        assert graph.figure.layout.uirevision, graph.name
+        assert graph.figure.layout.height > 0, graph.name
+        assert graph.figure.data or graph.figure.layout.annotations, graph.name
+        assert graph.label, graph.name
+        assert json.loads(graph.figure.to_json())["layout"]["template"], graph.name
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -170,9 +190,12 @@ def test_writing_replaces_the_old_report_and_leaves_nothing_else(empty_results, 
 def test_a_report_that_cannot_be_drawn_leaves_the_old_one(results, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    broken = dataclasses.replace(results, trials=results.trials.assign(curve="not JSON"))
-    with pytest.raises(json.JSONDecodeError):
-        write_report(broken, path)
+
+    def refuse(_architecture):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_report(dataclasses.replace(results, spec_text=refuse), path)
     assert path.read_text() == "old"
 
 

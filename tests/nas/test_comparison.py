@@ -1,10 +1,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from nas.candidates import Candidate, Evaluated, Proposal, Stopped
-from nas.comparison import UnitBox, compare_halves
+from nas.comparison import UnitBox, _noise, compare_halves
 
 
 def filled(toy, points, *, repeats=()):
@@ -85,3 +86,21 @@ def test_the_box_spans_best_to_worst_and_a_margin():
     assert first == pytest.approx((0.0, 1 / 1.05))
     assert second == pytest.approx((1 / 1.05, 0.0))
     assert 0 < box.hypervolume([(1.0, 8.0)]) < 1
+
+
+@pytest.mark.parametrize("num_objectives", [1, 2, 3])
+def test_the_noise_is_what_drawing_every_first_objective_anew_gives(num_objectives):
+    rng = np.random.default_rng(3)
+    halves = [rng.uniform(1, 10, size=(30, num_objectives)).tolist() for _ in range(2)]
+    box = UnitBox([*halves[0], *halves[1]])
+
+    def shaken(points, draws):
+        factors = np.exp(draws.normal(0.0, 0.02, size=len(points)))
+        return [(point[0] * factor, *point[1:]) for point, factor in zip(points, factors.tolist(), strict=True)]
+
+    draws = np.random.default_rng(0)
+    count = 400 if num_objectives == 2 else 100
+    volumes = [
+        box.hypervolume(shaken(halves[1], draws)) - box.hypervolume(shaken(halves[0], draws)) for _ in range(count)
+    ]
+    assert _noise(box, *halves, deviation=0.02) == pytest.approx(np.std(volumes))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from nas.pareto import GrowingFrontier, dominates, frontier_indices, hypervolume
+from nas.pareto import Staircase, dominates, frontier_indices, hypervolume
 
 POINTS = st.integers(2, 4).flatmap(
     lambda size: st.lists(st.tuples(*[st.integers(0, 8)] * size), min_size=1, max_size=14)
@@ -43,9 +43,10 @@ def test_points_beyond_the_reference_add_nothing():
     assert hypervolume([], (8, 8)) == 0
 
 
-@given(POINTS)
-def test_a_growing_frontier_has_the_hypervolume_of_all_points_so_far(points):
-    reference = (8.0,) * len(points[0])
-    growing = GrowingFrontier(reference)
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=20))
+def test_points_on_a_staircase_add_up_to_the_hypervolume_of_all_so_far(points):
+    stairs, total = Staircase((8.0, 8.0)), 0.0
     for count, point in enumerate(points, start=1):
-        assert growing.add(point) == pytest.approx(hypervolume(points[:count], reference))
+        total += stairs.add(*point)
+        assert total == pytest.approx(hypervolume(points[:count], (8.0, 8.0)))
+        assert total == pytest.approx(compute_hypervolume(np.array(points[:count], dtype=float), np.array([8.0, 8.0])))

@@ -77,21 +77,16 @@ def validate(
     loaded.add_validation(found)
     loaded.save(table)
     if picture is not None:
-        _draw(found, device=loaded.fingerprint.describe(), path=picture)
+        from dashboards.pages.validation import write_validation_page
+        from nas.validation_picture import validation_picture
+
+        write_validation_page(validation_picture(found, device=loaded.fingerprint.describe()), picture)
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else _in_words(found, table=table))
-
-
-def _findings(found: "Validation") -> list[str]:
-    accuracy = found.accuracy
-    return [
-        f"mean absolute error {accuracy.mape:.1f} %, bias {accuracy.bias:+.1f} %, 95th percentile {accuracy.p95:.1f} %",
-        f"Spearman {accuracy.spearman:.3f}; ordered right: {accuracy.clear_pairs_ordered:.0f} % of the pairs more than "
-        f"10 % apart, {accuracy.close_pairs_ordered:.0f} % of the closer ones",
-    ]
 
 
 def _in_words(found: "Validation", *, table: Path) -> str:
     from nas.cli.text_table import text_table
+    from nas.validation_picture import findings
 
     rows = [
         [
@@ -105,26 +100,4 @@ def _in_words(found: "Validation", *, table: Path) -> str:
     ]
     headers = ["worst predicted", "width", "predicted ms", "measured ms", "error"]
     title = f"{table}: {found.workload.describe()}, {len(found.models)} models"
-    return "\n".join((title, *_findings(found), "", text_table(headers, rows, right=[False, *[True] * 4])))
-
-
-def _draw(found: "Validation", *, device: str, path: Path) -> None:
-    from dashboards.frame import PredictedAndMeasured, ValidationPicture
-    from dashboards.pages.validation import write_validation_page
-
-    picture = ValidationPicture(
-        title="Latency: predicted against measured",
-        device=device,
-        workload=found.workload.describe(),
-        findings=_findings(found),
-        models=[
-            PredictedAndMeasured(
-                name=model.name,
-                hidden_size=model.hidden_size,
-                predicted_ms=model.predicted_ms,
-                measured_ms=model.measured_ms,
-            )
-            for model in found.models
-        ],
-    )
-    write_validation_page(picture, path)
+    return "\n".join((title, *findings(found), "", text_table(headers, rows, right=[False, *[True] * 4])))

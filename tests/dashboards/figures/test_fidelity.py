@@ -1,15 +1,12 @@
 import dataclasses
-import json
 
 import pytest
-from plotly.utils import PlotlyJSONEncoder
 
-from dashboards.app import create_app
 from dashboards.elements import graphs_in
 from dashboards.figures.fidelity import fidelity_figure, scores_figure
 from dashboards.figures.log_axis import log_axis
 from dashboards.frame import Fidelity
-from dashboards.page import page
+from dashboards.page import report_page
 from dashboards.report import report_html
 
 
@@ -61,15 +58,18 @@ def test_nothing_to_draw_is_no_error():
     assert scores_figure(nothing).layout.height > 0
 
 
-def test_the_report_has_the_section_only_where_candidates_were_trained_longer(results, fidelity):
-    graphs = {graph.name for graph in graphs_in([page(results)])}
+def test_marks_carry_their_candidates(fidelity):
+    numbers = {number for trace in marks(fidelity_figure(fidelity)) for number in trace.customdata}
+    assert numbers == {one.number for one in fidelity.candidates}
+
+
+def test_the_report_draws_it_only_where_candidates_were_trained_longer(results, fidelity):
+    graphs = {graph.name for graph in graphs_in([report_page(results)])}
     with_it = dataclasses.replace(results, fidelity=fidelity)
-    assert {graph.name for graph in graphs_in([page(with_it)])} == graphs | {"graph-fidelity", "graph-scores"}
+    assert {graph.name for graph in graphs_in([report_page(with_it)])} == graphs | {"fidelity", "scores"}
     text = report_html(with_it)
     assert "How far short training can be trusted" in text
     assert "Short training ranks &lt;well&gt;." in text
-    assert 'href="#fidelity"' in text
-    assert 'href="#fidelity"' not in report_html(results)
 
 
 def test_logarithmic_axes_have_round_labels_also_within_one_decade():
@@ -77,8 +77,3 @@ def test_logarithmic_axes_have_round_labels_also_within_one_decade():
     assert len(axis["tickvals"]) >= 5
     assert all(18 < tick < 50 for tick in axis["tickvals"])
     assert log_axis([]) == {"type": "log"}
-
-
-def test_the_live_page_shows_the_section_too(results, fidelity):
-    app = create_app(lambda: dataclasses.replace(results, fidelity=fidelity), revision=lambda: 0, title="live")
-    assert "graph-fidelity" in json.dumps(app.layout().to_plotly_json(), cls=PlotlyJSONEncoder)

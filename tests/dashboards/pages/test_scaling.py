@@ -94,6 +94,6 @@ def test_the_page_is_offline_escaped_and_has_the_table(picture, tmp_path):
     assert '"showSendToCloud":false' in text
     assert "Scaling law: &lt;grid&gt;" in text
     assert "one caveat &amp; more" in text
-    assert text.count('class="number" data-value') == 7 * len(picture.points)
+    assert text.count('class="number" data-sort') == 7 * len(picture.points)
     write_scaling_page(picture, tmp_path / "deep" / "scaling.html")
     assert (tmp_path / "deep" / "scaling.html").read_text() == text

@@ -9,7 +9,7 @@ from dashboards.elements import graphs_in
 from dashboards.figures.training_curves import MOST_POINTS, behaviour_figure, loss_figure
 from dashboards.frame import TrainingRun
 from dashboards.markup import to_html
-from dashboards.page import page
+from dashboards.page import report_page
 from dashboards.pages.training import training_html, training_section, write_training_page
 
 
@@ -126,11 +126,11 @@ def test_hover_texts_cannot_become_markup():
 
 
 def test_a_report_has_the_section_where_candidates_were_trained(results, runs):
-    assert 'id="training"' not in to_html(page(results))
-    trained = page(replace(results, trainings=runs))
+    assert 'id="training"' not in to_html(report_page(results))
+    trained = report_page(replace(results, trainings=runs))
     assert 'href="#training"' in to_html(trained)
     names = [graph.name for graph in graphs_in([trained])]
-    assert names[-2:] == ["graph-training-loss", "graph-training-behaviour"]
+    assert {"training-loss", "training-behaviour"} <= set(names)
 
 
 def test_the_section_names_every_training(runs):
