@@ -43,7 +43,18 @@
       if (before.textContent !== after.textContent) before.textContent = after.textContent;
       return;
     }
+    const sorted = old.matches("table.sortable") && old.querySelector("th[aria-sort]");
+    if (!sorted) return void children(old, now);
+    const [column, order] = [sorted.cellIndex, sorted.getAttribute("aria-sort")];
     children(old, now);
+    sortAgain(old.tHead.rows[0].cells[column], order);
+  }
+
+  // Presses the heading as the reader did: see sort.js, where a second press turns the order round.
+  function sortAgain(heading, order) {
+    if (!heading || !heading.querySelector("button")) return;
+    if (order === "descending") heading.setAttribute("aria-sort", "ascending");
+    heading.querySelector("button").click();
   }
 
   function children(old, now) {

@@ -79,6 +79,41 @@ def test_an_empty_study_fills_while_it_is_looked_at(open_page, served, make_sour
     page.wait_for_function(f"document.querySelector('{MARKS}')?.data.some(trace => trace.x?.length > 5)")
 
 
+TABLE = """
+    <table class="sortable">
+      <thead><tr><th class="number"><button>Loss</button></th></tr></thead>
+      <tbody>{rows}</tbody>
+    </table>
+"""
+
+
+def test_a_table_that_was_sorted_stays_sorted_when_its_rows_change(dashboard, open_page):
+    page = open_page(dashboard)
+    drawn(page)
+    tables = [
+        TABLE.format(rows="".join(f"<tr><td data-sort='{value}'>{value}</td></tr>" for value in values))
+        for values in ((2, 3, 1), (2, 3, 1, 4, 0))
+    ]
+    page.evaluate("(text) => document.body.insertAdjacentHTML('beforeend', `<div id='made'>${text}</div>`)", tables[0])
+    for presses, expected in ((1, ["0", "1", "2", "3", "4"]), (1, ["4", "3", "2", "1", "0"])):
+        for _ in range(presses):
+            page.locator("#made button").click()
+        page.evaluate("(text) => window.hybridnas.fill(document.getElementById('made'), text)", tables[1])
+        assert page.locator("#made td").all_inner_texts() == expected
+
+
+def test_a_field_that_is_typed_into_keeps_its_words_and_the_focus_when_results_come(
+    dashboard, source, open_page, rich_results
+):
+    page = open_page(dashboard)
+    drawn(page)
+    page.get_by_label("Find").press_sequentially("m2")
+    source.show(shorter(rich_results, 30))
+    expect(page.locator("header .facts")).to_contain_text("28 of 48")
+    expect(page.get_by_label("Find")).to_have_value("m2")
+    expect(page.get_by_label("Find")).to_be_focused()
+
+
 def test_a_study_that_vanishes_stays_on_the_page_and_comes_back(dashboard, source, open_page, rich_results):
     page = open_page(dashboard)
     drawn(page)
