@@ -15,15 +15,15 @@ def anatomy(architecture: Architecture) -> list[Element]:
     """Return the parts of the drawing, from the whole to the details."""
     stages = stages_of(architecture.letters)
     drawing = [legend([architecture])]
+    written_out: list[Element] = []
     if any(stage.times > 1 for stage in stages):
-        drawing += [
-            element("div", *(_stage(stage, architecture) for stage in stages), class_="stages"),
-            element("h4", "Written out"),
-        ]
-    drawing.append(strip(architecture))
+        drawing.append(element("div", *(_stage(stage, architecture) for stage in stages), class_="stages"))
+        written_out.append(element("h4", "Written out"))
+    written_out.append(strip(architecture))
     return [
         element("p", *_outline(architecture, stages), class_="outline"),
         element("div", element("div", *drawing), element("div", operators_table(architecture)), class_="anatomy"),
+        element("div", *written_out, class_="written-out"),
     ]
 
 

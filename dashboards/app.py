@@ -16,6 +16,7 @@ from typing import Final
 import orjson
 import plotly
 from dash import Dash, html
+from dash.exceptions import DependencyException
 from flask import Response, request
 from plotly.offline import get_plotlyjs
 
@@ -81,7 +82,7 @@ def create_app(studies: Sequence[Study], *, title: str, interval_ms: int = 2000)
         title=escape(title),
         update_title="",
         assets_folder=str(Path(__file__).parent / "assets"),
-        assets_ignore=r"(report|theme)\.js",
+        assets_ignore=r"(report|theme|unpack)\.js",
         index_string=index,
         serve_locally=True,
         enable_mcp=False,
@@ -95,6 +96,7 @@ def create_app(studies: Sequence[Study], *, title: str, interval_ms: int = 2000)
         """Answer with what a browser must change to show what the link asks for now; with nothing where it does."""
         query, shown = request.args.get("query", ""), request.args.get("shown", "")
         view, complaints = view_of(query)
+        complaints += followed.complaints(view)
         readings = followed.shown(view)
         tag = tag_of(query, [(reading.name, reading.revision, reading.error) for reading in readings])
         if tag == shown:
@@ -107,6 +109,7 @@ def create_app(studies: Sequence[Study], *, title: str, interval_ms: int = 2000)
 
     app.server.add_url_rule("/look", view_func=look)
     app.server.add_url_rule(f"/{_PLOTLY}", view_func=plotly_script)
+    app.server.register_error_handler(DependencyException, _not_there)
     app.server.after_request(_guarded)
     return app
 
@@ -121,6 +124,12 @@ def _draw(readings: Sequence[Reading], view: View, names: Sequence[str], complai
         # One view that cannot be drawn must not take the others with it.
         logger.exception("The dashboard could not draw %s of %s.", view.page, readings[0].name)
         return draw(broken_page(view, error, names=names), tag=tag, title=title, kind=f"broken {kind}")
+
+
+def _not_there(error: Exception) -> Response:
+    """Answer a wish for a script that Dash does not have, which it would call a failure of the server."""
+    del error
+    return Response("There is no such file.\n", status=404, mimetype="text/plain")
 
 
 def _guarded(response: Response) -> Response:

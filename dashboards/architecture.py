@@ -75,7 +75,8 @@ def strip(architecture: Architecture) -> Element:
     words = f"vocabulary {architecture.vocab_size:,}, " + (
         "the head is the embedding" if architecture.tie_embeddings else "the head has weights of its own"
     )
-    cells.append(element("span", head, class_="end", title=words))
+    # Where the row wraps, the head takes the last operator along: it would look forlorn alone.
+    cells[-1:] = [element("span", *cells[-1:], element("span", head, class_="end", title=words), class_="last")]
     return element(
         "div",
         *cells,
@@ -142,10 +143,11 @@ def _row(
     )
     name = element(
         "div",
-        element("b", f"#{row['number']}"),
+        element(
+            "a", element("span", "Open ", class_="unseen", data_live=""), f"#{row['number']}", href=link, class_="trial"
+        ),
         element("span", f"{whole(architecture.hidden_size)} wide"),
         element("span", f"{architecture.depth} operators"),
-        element("a", "Open", element("span", f" #{row['number']}", class_="unseen"), href=link, data_live=""),
         class_="name",
     )
     middle = element(

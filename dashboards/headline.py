@@ -140,7 +140,12 @@ def _choice(results: Results, view: View) -> list[tuple[str, str, str]]:
     quality, cost = results.objectives[:2]
     budget = budget_of(results, view)
     if view.budget is not None and budget is not None:
-        return [(f"Best at {budget.words}", *_first(results, affordable(results, budget), quality))]
+        return [
+            (
+                f"Best at {budget.words}",
+                *_first(results, affordable(results, budget), quality, otherwise="nothing finished within it"),
+            )
+        ]
     members = _frontier(results)
     knee = members[members["number"] == results.knee]
     if len(knee):
@@ -149,11 +154,13 @@ def _choice(results: Results, view: View) -> list[tuple[str, str, str]]:
     return [(f"Least {cost.label.lower()}", *_first(results, members, cost))]
 
 
-def _first(results: Results, rows: pd.DataFrame, objective: Objective) -> tuple[str, str]:
-    """Return the least of an objective, and which candidate it is with what it takes for it."""
+def _first(
+    results: Results, rows: pd.DataFrame, objective: Objective, *, otherwise: str = "nothing finished yet"
+) -> tuple[str, str]:
+    """Return the least of an objective, and which candidate it is with what it takes for it; else words why not."""
     rows = rows[rows[objective.column].notna()]
     if rows.empty:
-        return MISSING, "nothing finished yet"
+        return MISSING, otherwise
     best = records(rows.sort_values([objective.column, "number"]).head(1))[0]
     others = [
         f"{_written(best, other, results)} {other.unit or other.label.lower()}"

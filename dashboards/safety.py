@@ -7,14 +7,13 @@ import hmac
 import ipaddress
 from hashlib import sha256
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Flask, Response, redirect, request
 
 TOKEN: Final = "token"
 """Name of the token in the address of the first visit."""
 
-_CALLBACK: Final = "/_dash-update-component"
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HEADERS: Final = {
@@ -51,7 +50,7 @@ def protect(server: Flask, *, token: str | None, local_only: bool) -> None:
                 "This dashboard answers to 127.0.0.1 and localhost only; to serve it under another name, start it with "
                 "--token.",
             )
-        if request.method not in ("GET", "HEAD") and not (request.method == "POST" and request.path == _CALLBACK):
+        if request.method not in ("GET", "HEAD"):
             return _refused(405, "A dashboard is read only.")
         if token is None:
             return None
@@ -81,7 +80,7 @@ def _let_in(cookie: str, token: str) -> Response:
     kept = {name: values for name, values in request.args.to_dict(flat=False).items() if name != TOKEN}
     query = urlencode(kept, doseq=True)
     # A path that begins with two slashes would be the address of another machine.
-    response = redirect(f"/{request.path.lstrip('/')}{'?' if query else ''}{query}", code=303)
+    response = redirect(f"/{quote(request.path.lstrip('/'))}{'?' if query else ''}{query}", code=303)
     response.set_cookie(cookie, _cookie_value(token), httponly=True, samesite="Strict")
     assert isinstance(response, Response)
     return response

@@ -4,6 +4,9 @@ A content security policy inside the file forbids it to load anything, so that t
 text or a later Plotly might contain.
 """
 
+import base64
+import functools
+import gzip
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -15,8 +18,8 @@ from dashboards.figures.theme import GRAPH_CONFIG
 from dashboards.markup import to_html
 from dashboards.palette import css_variables
 
-SCRIPTS: Final = ("report.js", "brush.js", "copy.js", "sort.js", "table.js", "twin.js", "keys.js")
-"""Of `assets/`, in the order they run in, behind Plotly; `theme.js` runs in the head."""
+SCRIPTS: Final = ("report.js", "brush.js", "copy.js", "sort.js", "table.js", "twin.js", "keys.js", "unpack.js")
+"""Of `assets/`, in the order they run in; `theme.js` runs in the head, and Plotly when `unpack.js` has unpacked it."""
 
 # Plotly compiles what draws large scatters (WebGL) in the browser, which is what 'unsafe-eval' lets it do.
 _POLICY = (
@@ -59,13 +62,19 @@ def standalone_html(tree: Element, *, title: str) -> str:
             "<noscript><style>.twin,.theme-button{display:none}</style>"
             "<p>The figures need JavaScript; the strips and the table do not.</p></noscript>",
             f'<script type="application/json" id="graphs">{inert_json(graphs)}</script>',
-            f"<script>{get_plotlyjs()}</script>",
+            f'<script type="application/gzip" id="plotly">{_packed_plotly()}</script>',
             *(f"<script>{asset(name)}</script>" for name in SCRIPTS),
             "</body>",
             "</html>",
             "",
         ]
     )
+
+
+@functools.cache
+def _packed_plotly() -> str:
+    """Return the drawing library as base64 of gzip, the same each time: it is most of the page."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode("ascii")
 
 
 def asset(name: str) -> str:

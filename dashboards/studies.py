@@ -76,6 +76,15 @@ class Studies:
         front = view.study if view.study in self._studies else self.names[0]
         return [self.read(name) for name in dict.fromkeys([front, *view.overlay]) if name in self._studies]
 
+    def complaints(self, view: View) -> list[str]:
+        """Return a sentence for every study that a view asks for and that is not followed."""
+        asked = dict.fromkeys([*([view.study] if view.study else []), *view.overlay])
+        return [
+            f"The link asks for the study {name!r}, which is not here; there are {', '.join(self.names)}."
+            for name in asked
+            if name not in self._studies
+        ]
+
     def read(self, name: str) -> Reading:
         """Return a study as it is now."""
         study = self._studies[name]

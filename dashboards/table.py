@@ -17,7 +17,7 @@ from dashboards.frame import Results
 from dashboards.selection import candidates, records
 from dashboards.text import MISSING, common_decimals, count, is_missing, number, whole
 
-MAX_STILL: Final = 1000
+MAX_STILL: Final = 250
 """Rows of the table that is read without scripts."""
 
 _KEPT_AS_JSON: Final = {

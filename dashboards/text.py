@@ -64,6 +64,8 @@ def duration(seconds: object) -> str:
     if is_missing(seconds):
         return MISSING
     total = float(str(seconds))
+    if not math.isfinite(total):
+        return f"{number(total)} s"
     if round(total) < 60:
         return f"{total:.0f} s"
     days, rest = divmod(round(total), 86400)

@@ -112,12 +112,12 @@ def read_activity(directory: Path) -> "Activity | None":
     try:
         content = json.loads((directory / FILE).read_text(encoding="utf-8"))
         return Activity(
-            at=datetime.fromisoformat(content["at"]),
+            at=datetime.fromisoformat(content["at"]).astimezone(UTC),
             num_running=int(content["num_running"]),
             num_places=int(content["num_places"]),
             num_cpus=float(content["num_cpus"]),
             num_gpus=float(content["num_gpus"]),
             nodes=tuple(str(name) for name in content["nodes"]),
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None

@@ -71,7 +71,7 @@ class LiveRun(Live):
         self._run: Run | None = None
         self._has_begun = False
         self._empty: RunPictures | None = None
-        self._config_text = ""
+        self._config_text: str | None = None
         self._config = self._read_config()
         self.name = self._config.name
         self.where = str(path)
@@ -123,7 +123,7 @@ class LiveRun(Live):
             )
 
     def _read_config(self) -> SearchConfig:
-        text = self._directory.config.read_text(encoding="utf-8")
+        text = self._directory.config_text()
         if text != self._config_text:
             self._config = read_config(text, where=str(self._directory.config))
             self._config_text = text

@@ -4,12 +4,14 @@ What is garbled in a trial is left as it is, or empty where nothing can be made 
 """
 
 import json
+import sys
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import orjson
 
+from dashboards.frame import COLUMNS
 from nas.candidates import Candidate, Record
 from nas.study_format import description_of, stored_genome
 from nas.study_reader import Begun, BrokenTrial
@@ -24,7 +26,14 @@ BROKEN: Final = "unreadable"
 
 _MOST: Final = 2**63
 
-_GARBLED: Final = (ValueError, TypeError, KeyError, AttributeError)
+TAKEN: Final = frozenset(column.name for column in COLUMNS if column.dtype not in ("float64", "Int64")) | {
+    "parent",
+    "repeat_of",
+    "finish_index",
+}
+"""Columns that say what a trial is; no figure of that name can stand in their place."""
+
+_GARBLED: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
 def candidate_row(candidate: Candidate[G], space: SearchSpace[G]) -> dict[str, Any]:
@@ -106,7 +115,7 @@ def _described(candidate: Candidate[Any]) -> dict[str, Any]:
         operators = target["operators"]
         shape = {
             "pattern": format_pattern(tuple(_letter(orjson.dumps(operator)) for operator in operators)),
-            "hidden_size": int(target["hidden_size"]),
+            "hidden_size": _whole(target["hidden_size"]),
             "depth": len(operators),
         }
     except _GARBLED:
@@ -124,7 +133,8 @@ def _text(content: object) -> str:
     try:
         return orjson.dumps(content).decode()
     except TypeError:
-        return json.dumps(content)
+        # Half of a surrogate pair, or a whole number of more than 64 bits.
+        return json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def _json(value: object) -> str | None:
@@ -133,7 +143,8 @@ def _json(value: object) -> str | None:
 
 def _figures(values: Mapping[str, float]) -> dict[str, Any]:
     counted = "num_parameters"
-    return {**values, counted: _whole(values[counted])} if counted in values else dict(values)
+    found = {name: value for name, value in values.items() if name not in TAKEN}
+    return found | {counted: _whole(values[counted])} if counted in values else found
 
 
 def _whole(value: object) -> int | None:
@@ -143,5 +154,6 @@ def _whole(value: object) -> int | None:
     return int(value)
 
 
-def _number(value: object) -> object:
-    return value if isinstance(value, int | float) else None
+def _number(value: object) -> float | None:
+    """Return a number that can be drawn; none for what is none, endless, or beyond all figures."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None

@@ -10,7 +10,7 @@ import pandas as pd
 from dashboards.frame import COLUMNS
 from nas.candidates import Candidate, History
 from nas.hypervolume_curve import HypervolumeCurve
-from nas.result_rows import broken_row, ended_row, running_row
+from nas.result_rows import TAKEN, broken_row, ended_row, running_row
 from nas.study_reader import Begun, BrokenTrial
 
 G = TypeVar("G", bound=Hashable)
@@ -137,4 +137,5 @@ class GrowingFrame:
 def _figures(history: History[G], running: Sequence[Candidate[G]]) -> tuple[str, ...]:
     """Return the objectives, and what costs nothing to know and is shown also where it is no objective."""
     first = next((record.candidate for record in history), None) or next(iter(running), None)
-    return tuple(dict.fromkeys((*history.objectives, *(first.cheap if first else ()))))
+    cheap = [name for name in first.cheap if name not in TAKEN] if first else []
+    return tuple(dict.fromkeys((*history.objectives, *cheap)))

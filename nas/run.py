@@ -40,9 +40,7 @@ class Run:
         """
         self.directory = RunDirectory.open(path)
         self.files = RunFiles(self.directory)
-        self.config: SearchConfig = read_config(
-            self.directory.config.read_text(encoding="utf-8"), where=str(self.directory.config)
-        )
+        self.config: SearchConfig = read_config(self.directory.config_text(), where=str(self.directory.config))
         self.space = self.config.load_space()
         try:
             self.study: StudyReader[Any] = StudyReader(

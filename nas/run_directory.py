@@ -35,6 +35,18 @@ class RunDirectory:
         """What keeps other writers out."""
         return FileLock(self.path / LOCK_NAME, holds=self.path)
 
+    def config_text(self) -> str:
+        """Return the configuration as it was written.
+
+        Raises:
+            RunDirectoryError: it is no text, or cannot be opened.
+        """
+        try:
+            return self.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise RunDirectoryError(f"{self.config} cannot be read: {why}. Restore it from a copy.") from error
+
     def trial(self, number: int) -> Path:
         """Return the folder of one trial."""
         return self.path / "trials" / str(number)

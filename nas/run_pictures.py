@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from nas.candidates import History
 from nas.config import CHEAP_OBJECTIVES, SearchConfig
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
     from nas.study_reader import StudyReader
     from search_spaces import Architecture
+
+T = TypeVar("T")
 
 _NOT_VALIDATED: Final = (
     "The latency table was not validated against whole models; predicted latencies carry no interval."
@@ -36,6 +38,7 @@ class RunPictures:
         self._frame = GrowingFrame()
         self._of_table: tuple[LatencyTable | None, _OfTable] | None = None
         self._why_not = ""
+        self._unread: list[str] = []
         self._of_trials: tuple[pd.DataFrame, _OfTrials] | None = None
 
     def results(
@@ -54,22 +57,24 @@ class RunPictures:
         """
         from dashboards.frame import Results, empty_frame
 
+        self._unread = []
         objectives = drawn_objectives(self._config.objectives)
         known = self._known_by_table()
         trials = empty_frame(objectives=objectives) if study is None else self._trials(study)
         found = _OfTrials() if study is None else self._found_in(trials, study)
+        provenance, fidelity = self._provenance(found), self._readable(self._files.fidelity, None)
         return Results(
             title=self._config.name,
             trials=trials,
             objectives=objectives,
-            provenance=self._provenance(found),
+            provenance=provenance,
             comparison=found.comparison,
-            fidelity=self._files.fidelity(),
+            fidelity=fidelity,
             trainings=self._files.trainings(),
             planned_evaluations=self._config.budget.evaluations,
             state=state,
             limits=self._config.bounds,
-            caveats=known.caveats,
+            caveats=(*known.caveats, *dict.fromkeys(self._unread)),
             knee=found.knee,
             references=known.references,
             price=known.price,
@@ -79,13 +84,21 @@ class RunPictures:
             validation=known.validation,
         )
 
+    def _readable(self, read: "Callable[[], T]", otherwise: T) -> T:
+        """Return what a file beside the study says; where it is garbled, that is a caveat and hides no trial."""
+        try:
+            return read()
+        except NasError as error:
+            self._unread.append(str(error))
+            return otherwise
+
     def _trials(self, study: "StudyReader[Any]") -> "pd.DataFrame":
         return self._frame.frame(
             study.history(),
             study.running(),
             begun=study.begun(),
             broken=study.broken(),
-            measured_ms=self._files.measured_ms(),
+            measured_ms=self._readable(self._files.measured_ms, {}),
         )
 
     def _found_in(self, trials: "pd.DataFrame", study: "StudyReader[Any]") -> "_OfTrials":
@@ -116,7 +129,7 @@ class RunPictures:
     def _provenance(self, found: "_OfTrials") -> dict[str, str]:
         config = self._config
         training = config.proxy.training
-        ranking = self._files.ranking()
+        ranking = self._readable(self._files.ranking, None)
         return {
             **self._known_by_table().provenance,
             "strategy": f"{config.strategy.name}, seed {config.seed}",
@@ -124,7 +137,7 @@ class RunPictures:
                 f"short training, {training.steps} steps of {training.tokens_per_step} tokens, "
                 f"learning rate {training.learning_rate:g}"
             ),
-            "ranking": f"by {ranking['score']}: {ranking['why']}",
+            **({} if ranking is None else {"ranking": f"by {ranking['score']}: {ranking['why']}"}),
             **({} if found.halving is None else {"halving": found.halving}),
             **self._surroundings(),
         }

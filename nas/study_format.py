@@ -88,12 +88,17 @@ def check_study(attributes: Mapping[str, Any], *, name: str, objectives: Sequenc
         StudyError: a newer version wrote it, or it is of other objectives.
     """
     version = attributes.get(SCHEMA, SCHEMA_VERSION)
+    if type(version) is not int:
+        raise StudyError(f"The study {name!r} has no schema version that is a number; got {version!r}.")
     if version > SCHEMA_VERSION:
         raise StudyError(
             f"The study {name!r} has schema version {version}; this hybridnas reads up to {SCHEMA_VERSION}. "
             "Read it with the version that wrote it."
         )
-    found = tuple(attributes.get(OBJECTIVES, objectives))
+    found = attributes.get(OBJECTIVES, objectives)
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise StudyError(f"The objectives of the study {name!r} must be a list of names; got {found!r}.")
+    found = tuple(found)
     if found != tuple(objectives):
         raise StudyError(
             f"The study {name!r} minimises {', '.join(found)}, not {', '.join(objectives)}. "

@@ -25,7 +25,7 @@ G = TypeVar("G", bound=Hashable)
 _AT_ONCE: Final = 100
 """More new records than this, and a history made anew costs less than one that is added to."""
 
-_GARBLED: Final = (StudyError, ValueError, TypeError, KeyError, AttributeError, LookupError)
+_GARBLED: Final = (StudyError, ValueError, TypeError, KeyError, AttributeError, LookupError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

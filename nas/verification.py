@@ -14,6 +14,7 @@ from latency.device_probe import current_fingerprint
 from latency.table import LatencyTable
 from nas.candidates import Record
 from nas.config import SearchConfig
+from nas.errors import RunDirectoryError
 from nas.run_directory import RunDirectory, write_atomically
 from search_spaces import Architecture
 from search_spaces.errors import UnavailableError
@@ -97,11 +98,25 @@ def _timed_here(config: SearchConfig) -> Timed:
 
 
 def read_verified(directory: RunDirectory) -> dict[str, Verified]:
-    """Return what was timed so far, by fingerprint."""
-    if not directory.verification.is_file():
+    """Return what was timed so far, by fingerprint.
+
+    Raises:
+        RunDirectoryError: what was written of it is garbled.
+    """
+    path = directory.verification
+    if not path.is_file():
         return {}
-    content: Mapping[str, Any] = json.loads(directory.verification.read_text(encoding="utf-8"))
-    return {fingerprint: Verified(**entry) for fingerprint, entry in content.items()}
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        verified = {fingerprint: Verified(**entry) for fingerprint, entry in content.items()}
+        if not all(isinstance(entry.measured_ms, int | float) for entry in verified.values()):
+            raise TypeError("a measured time that is no number")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RunDirectoryError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). Delete it; `nas latency verify` times the "
+            "frontier again."
+        ) from error
+    return verified
 
 
 def _write(directory: RunDirectory, verified: Mapping[str, Verified]) -> None:

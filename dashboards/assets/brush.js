@@ -14,7 +14,7 @@
   let timer = null;
   let mine = null; // the brush of a report, which nothing else remembers
   let waiting = false;
-  let linesTimer = null;
+  let linesFrame = null;
   let marksMs = 0; // what drawing the marks took last
 
   const isLive = () => Boolean(window.hybridnas && window.hybridnas.change);
@@ -172,9 +172,11 @@
     parallel.layout.meta.brush = brush; // asked for by brushNow; no part of the picture
     drawMarks(scatter, brush, picked);
     say(parallel.layout.meta.axes, brush, picked);
-    // The marks are seen before the lines, which take longer.
-    clearTimeout(linesTimer);
-    linesTimer = setTimeout(() => drawLines(parallel, scatter, brush, picked));
+    // The lines take longer: they are drawn in the frame after that in which the marks are painted.
+    cancelAnimationFrame(linesFrame);
+    linesFrame = requestAnimationFrame(function () {
+      linesFrame = requestAnimationFrame(() => drawLines(parallel, scatter, brush, picked));
+    });
   }
 
   function choose(brush) {

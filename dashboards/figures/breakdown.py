@@ -5,6 +5,7 @@ import statistics
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.operator_fill import operator_fill
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
 from dashboards.operators_style import drawing_order, style_of
@@ -35,18 +36,7 @@ def breakdown_figure(results: Results) -> go.Figure:
             y=labels,
             orientation="h",
             name=hover_text(style.label),
-            marker={
-                "color": style.colour,
-                "line": {"color": palette.SURFACE, "width": 1},
-                "pattern": {
-                    "shape": style.hatch,
-                    "fillmode": "overlay",
-                    "fgcolor": style.ink,
-                    "fgopacity": 0.35,
-                    "size": 7,
-                    "solidity": 0.14,
-                },
-            },
+            marker=operator_fill(style),
             hovertext=[
                 f"{label}<br><b>{hover_text(style.label)}</b> {number(value)} ms, "
                 f"{value / total:.0%} of {number(total)} ms"

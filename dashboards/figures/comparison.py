@@ -16,7 +16,7 @@ def comparison_figure(results: Results) -> go.Figure:
     comparison = results.comparison
     if comparison is None:
         return say_instead(new_figure(height=200), "Answered once both halves are complete.")
-    figure = new_figure(height=320)
+    figure = new_figure(height=210)
     halves = (
         ("evolved", comparison.evolved_hypervolume, "diamond", palette.ACCENT),
         ("random", comparison.random_hypervolume, "circle", palette.MARK),

@@ -19,6 +19,10 @@ _PLOT: Final = 132
 _HEAD: Final = 44
 """Pixels of the words over each small plot."""
 
+_LONG: Final = 6
+_MANY: Final = 6
+"""Letters of a range that find room under a small plot, two less where there are many ranges."""
+
 _GAP: Final = 0.055
 """Between columns, as a share of the width."""
 
@@ -142,13 +146,18 @@ def signed(value: float) -> str:
 
 
 def _across(effect: Effect) -> dict[str, Any]:
-    labels = [hover_text(one.label, width=18, max_lines=1) for one in effect.bins]
+    # Long ranges would touch each other: their ends stand below each other.
+    most = _LONG if len(effect.bins) < _MANY else _LONG - 2
+    labels = [
+        hover_text(one.label, width=18, max_lines=1).replace("–", "–<br>" if len(one.label) > most else "–")
+        for one in effect.bins
+    ]
     return {
         "range": [-0.6, len(labels) - 0.4],
         "fixedrange": True,
         "tickvals": list(range(len(labels))),
         "ticktext": labels,
-        "autotickangles": [0, -35],
+        **({"tickangle": 0} if any("<br>" in label for label in labels) else {"autotickangles": [0, -35]}),
         "tickfont": {"size": 11},
         "showgrid": False,
         "automargin": False,

@@ -66,9 +66,14 @@ def full(rows: pd.DataFrame, *, results: Results) -> dict[str, Any]:
     return {"hovertext": [describe(row, results=results) for row in records(rows)], "hoverinfo": "text"}
 
 
-def compact(values: "pd.Series[float]") -> NDArray[np.float32]:
+def compact(values: "pd.Series[float]") -> NDArray[np.floating[Any]]:
     """Return coordinates in the form that takes least room in a page; seven digits are plenty for a picture."""
-    return values.to_numpy(dtype=np.float32)
+    exact = values.to_numpy(dtype=np.float64)
+    size = np.abs(exact[np.isfinite(exact) & (exact != 0)])
+    limits = np.finfo(np.float32)
+    if size.size and (size.max() > limits.max or size.min() < limits.tiny):
+        return exact
+    return exact.astype(np.float32)
 
 
 def ancestry(row: Mapping[str, Any]) -> str:

@@ -7,13 +7,15 @@ from plotly.graph_objects import Figure
 from plotly.subplots import make_subplots
 
 from dashboards import palette
-from dashboards.figures.hover import full
+from dashboards.figures.hover import brief, full
 from dashboards.figures.marks import SYMBOLS
 from dashboards.figures.theme import TEMPLATE, new_figure, say_instead
 from dashboards.frame import Objective, Results
 from dashboards.lineage import Line
 
 MOST_LABELS = 16
+MOST_DESCRIBED = 40
+"""Generations up to which the hover describes each in full."""
 
 
 def line_figure(results: Results, line: Line) -> Figure:
@@ -22,17 +24,17 @@ def line_figure(results: Results, line: Line) -> Figure:
         return say_instead(new_figure(height=160), "It has no parent: its line begins with it.")
     numbers = [row["number"] for row in line.rows]
     rows = results.trials.set_index("number", drop=False).loc[numbers]
-    words = full(rows, results=results)
     objectives = results.objectives[:2]
     figure = make_subplots(rows=len(objectives), cols=1, shared_xaxes=True, vertical_spacing=0.09)
     for place, objective in enumerate(objectives, start=1):
         values = [None if value != value else value for value in rows[objective.column].astype(float).tolist()]
+        words = full(rows, results=results) if len(numbers) <= MOST_DESCRIBED else brief(rows, y=objective)
         _add_objective(figure, objective, numbers, values, rows["origin"].tolist(), place=place, words=words)
     bottom = "xaxis" if len(objectives) == 1 else "xaxis2"
     generations = _labelled(len(numbers))
     figure.update_layout(
         template=TEMPLATE,
-        height=150 + 150 * len(objectives),
+        height=90 + _panel_height(len(numbers)) * len(objectives),
         uirevision=f"{numbers[-1]}-{len(objectives)}",
         showlegend=False,
         margin={"l": 72, "r": 24, "t": 16, "b": 56},
@@ -71,13 +73,17 @@ def _add_objective(
         },
         connectgaps=True,
         cliponaxis=False,
-        customdata=list(numbers),
         row=place,
         col=1,
-        **words,
+        **words | {"customdata": list(numbers)},
     )
     kind = "log" if objective.log else "linear"
     figure.update_yaxes(title={"text": objective.title}, type=kind, nticks=5, row=place, col=1)
+
+
+def _panel_height(num_rows: int) -> int:
+    """Return the pixels of one objective: a short line says little, and needs little room."""
+    return min(150, 92 + 8 * num_rows)
 
 
 def _labelled(num_rows: int) -> list[int]:

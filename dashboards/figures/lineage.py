@@ -6,8 +6,10 @@ Not the whole family tree: candidates that led to no frontier member are left as
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from dashboards import palette
 from dashboards.figures.hover import brief, compact, full
@@ -42,10 +44,11 @@ def lineage_figure(results: Results) -> go.Figure:
     _add_others(figure, drawn[~drawn.index.isin(family)], quality)
     family_trials = results.trials[results.trials["number"].isin(family)].set_index("number", drop=False)
     ancestors = drawn[drawn.index.isin(family - set(members))]
-    # Of a long search the ancestors are many: the short words then.
+    # Of a long search the family is large: the short words then.
+    is_long = len(family) > MANY_WORDS
     words = (
         brief(ancestors, y=quality)
-        if len(ancestors) > MANY_WORDS
+        if is_long
         else full(family_trials.loc[ancestors.index], results=results) | {"customdata": ancestors["number"].to_numpy()}
     )
     _add_marks(figure, ancestors, quality, name="ancestors", size=9, color=palette.ACCENT, **words)
@@ -54,7 +57,9 @@ def lineage_figure(results: Results) -> go.Figure:
         figure, best, quality, name="frontier", size=11, color=palette.ACCENT, suffix="",
         mode="markers+text", text=[f"#{number}" for number in members], textposition="bottom center",
         textfont={"size": 12, "color": palette.ACCENT}, cliponaxis=False,
-        customdata=best["number"].to_numpy(), **full(family_trials.loc[members], results=results),
+        **brief(best, y=quality)
+        if is_long
+        else full(family_trials.loc[members], results=results) | {"customdata": best["number"].to_numpy()},
     )  # fmt: skip
     figure.update_layout(
         margin={"l": 72, "r": 24, "t": 56, "b": 56},
@@ -76,21 +81,22 @@ def _links(members: Collection[int], parents: Mapping[int, int]) -> list[tuple[i
 
 
 def _add_links(figure: go.Figure, links: list[tuple[int, int]], drawn: pd.DataFrame, quality: Objective) -> None:
-    places = dict(zip(drawn.index, zip(drawn["position"], drawn[quality.column], strict=True), strict=True))
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for parent, child in links:
-        x += [places[parent][0], places[child][0], None]
-        y += [places[parent][1], places[child][1], None]
+    places = drawn.loc[[number for link in links for number in link]]
     figure.add_scatter(
-        x=x,
-        y=y,
+        x=_with_gaps(places["position"]),
+        y=_with_gaps(places[quality.column]),
         mode="lines",
         line={"width": 1.6, "color": palette.ACCENT},
         opacity=0.55,
         name="parent to child",
         hoverinfo="skip",
     )
+
+
+def _with_gaps(values: "pd.Series[float]") -> NDArray[np.float32]:
+    """Return coordinates of pairs with a gap after each pair."""
+    pairs = compact(values.astype("float64")).reshape(-1, 2)
+    return np.column_stack([pairs, np.full(len(pairs), np.nan, dtype=np.float32)]).ravel()
 
 
 def _add_others(figure: go.Figure, rows: pd.DataFrame, quality: Objective) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.operator_fill import operator_fill, operator_outline
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.operators_style import drawing_order, style_of
 from dashboards.text import hover_text, is_missing, number
@@ -138,19 +139,7 @@ def _add_parts(figure: go.Figure, name: str, bars: Sequence[OperatorBar], *, is_
         name=hover_text(style.label),
         legendgroup=name,
         showlegend=not is_floor,
-        marker={
-            "color": style.colour,
-            "line": {"color": palette.SURFACE, "width": 1},
-            # Hatching tells the floor from the latency; under the words in the bars it would be in their way.
-            "pattern": {
-                "shape": "/" if is_floor else "",
-                "fillmode": "overlay",
-                "fgcolor": style.ink,
-                "fgopacity": 0.5,
-                "size": 6,
-                "solidity": 0.2,
-            },
-        },
+        marker=operator_outline(style) if is_floor else operator_fill(style, opacity=0.2),
         customdata=[bar.trial for bar in bars],
         hovertext=[_hover(bar, name) for bar in bars],
         hoverinfo="text",

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.figures.operator_fill import operator_fill
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
 from dashboards.genes import operator_counts
@@ -127,18 +128,7 @@ def _add_bars(
         name=label,
         legendgroup=name,
         showlegend=is_keyed,
-        marker={
-            "color": style.colour,
-            "line": {"color": palette.SURFACE, "width": 1},
-            "pattern": {
-                "shape": style.hatch,
-                "fillmode": "overlay",
-                "fgcolor": style.ink,
-                "fgopacity": 0.28,
-                "size": 7,
-                "solidity": 0.14,
-            },
-        },
+        marker=operator_fill(style, opacity=0.28),
         text=[f"<b>{style.letter}</b>" if share >= _WRITTEN_FROM else "" for share in shares],
         textposition="inside",
         insidetextanchor="middle",

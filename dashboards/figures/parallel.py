@@ -17,11 +17,14 @@ from dashboards.figures.theme import new_figure, say_instead
 from dashboards.picking import Candidates, ParallelAxis, Picked
 from dashboards.text import count, hover_text
 
-MAX_LINES: Final = 1000
+MAX_LINES: Final = 500
 """Lines of picked candidates off the frontier; of more an even sample is drawn."""
 
 MAX_FADED: Final = 300
 """Lines of candidates that are not picked, drawn faintly behind the others."""
+
+MAX_MARKED: Final = 60
+"""Members of the frontier up to which their lines carry marks: of more, marks hide the lines and draw slowly."""
 
 _NUM_TICKS: Final = 5
 _MARGIN: Final = 0.42
@@ -127,7 +130,7 @@ def _look(name: str, colour: str, width: float, opacity: float = 1, *, dash: str
 def _frontier_look(num_lines: int) -> dict[str, Any]:
     width = float(np.clip(9 / math.sqrt(num_lines + 1), 1.2, 2.2))
     return {
-        "mode": "lines+markers",
+        "mode": "lines+markers" if num_lines <= MAX_MARKED else "lines",
         "name": "frontier",
         "line": {"color": palette.ACCENT, "width": width},
         "marker": {

@@ -67,13 +67,14 @@ def add_budget(figure: go.Figure, plane: Plane) -> None:
         figure.add_shape(
             type="rect",
             xref="x",
-            yref="paper",
+            # The rows above and below stay legible: there the line is enough.
+            yref="paper" if plane.placed.empty else "y domain",
             x0=budget,
             x1=edge,
             y0=0,
             y1=1,
             fillcolor=palette.SURFACE,
-            opacity=0.66,
+            opacity=0.6,
             line={"width": 0},
             layer="above",
         )

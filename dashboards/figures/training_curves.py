@@ -14,7 +14,7 @@ from dashboards import palette
 from dashboards.figures.log_axis import log_axis
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import TrainingRun
-from dashboards.text import hover_text
+from dashboards.text import hover_text, number
 
 MOST_POINTS: Final = 600
 """Of one curve."""
@@ -65,12 +65,18 @@ def loss_figure(runs: Sequence[TrainingRun]) -> go.Figure:
     )
     figure.update_xaxes(title_text="Training tokens")
     _add_scale_buttons(figure, runs, axes=("xaxis",), above=6)
+    _say_first_losses(figure, runs)
     return figure
 
 
-def behaviour_figure(runs: Sequence[TrainingRun]) -> go.Figure:
-    """Draw norms, learning rate and speed over tokens, one small picture each, zoomed together."""
-    figure = new_figure(height=620)
+def behaviour_figure(runs: Sequence[TrainingRun], *, has_legend: bool = True) -> go.Figure:
+    """Draw norms, learning rate and speed over tokens, one small picture each, zoomed together.
+
+    Args:
+        runs: to draw.
+        has_legend: whether to name them, and to let tokens be shown logarithmically.
+    """
+    figure = new_figure(height=620 if has_legend else 560)
     if not any("loss" in run.events and run.events["loss"].notna().any() for run in runs):
         return say_instead(figure, "Nothing was logged yet.")
     make_subplots(
@@ -108,9 +114,13 @@ def behaviour_figure(runs: Sequence[TrainingRun]) -> go.Figure:
     titles = {f"y{index + 1}" if index else "y": title for index, (_, title, _) in enumerate(PANELS)}
     # Drawn above each picture; the table below them asks for the title of the axis.
     figure.update_layout(
-        margin={"l": 64, "r": 24, "t": 86, "b": 56}, legend={"itemwidth": 42}, meta={"axis_titles": titles}
+        margin={"l": 64, "r": 24, "t": 86 if has_legend else 36, "b": 56},
+        legend={"itemwidth": 42},
+        showlegend=has_legend,
+        meta={"axis_titles": titles},
     )
-    _add_scale_buttons(figure, runs, axes=("xaxis", "xaxis2", "xaxis3", "xaxis4"), above=28)
+    if has_legend:
+        _add_scale_buttons(figure, runs, axes=("xaxis", "xaxis2", "xaxis3", "xaxis4"), above=28)
     return figure
 
 
@@ -139,10 +149,32 @@ def _curve(events: pd.DataFrame, column: str) -> pd.DataFrame:
 def _loss_range(runs: Sequence[TrainingRun]) -> list[float] | None:
     """Return where the losses lie but for those of the first steps, which would press the rest together."""
     curves = [_curve(run.events, column)[column] for run in runs for column in ("loss", "validation_loss")]
-    late = pd.concat([curve.iloc[len(curve) // 10 :] for curve in curves if len(curve)])
+    late = pd.concat([curve.iloc[len(curve) // 20 :] for curve in curves if len(curve)])
     low, high = float(late.min()), float(late.max())
     room = 0.06 * (high - low)
     return [low - room, high + room] if room > 0 else None
+
+
+def _say_first_losses(figure: go.Figure, runs: Sequence[TrainingRun]) -> None:
+    """Say how high the losses are that lie above the picture."""
+    shown = figure.layout.yaxis.range
+    curves = [_curve(run.events, column)[column] for run in runs for column in ("loss", "validation_loss")]
+    highest = max(float(curve.max()) for curve in curves if len(curve))
+    if shown is None or highest <= shown[1]:
+        return
+    figure.add_annotation(
+        text=f"The first losses, up to {number(highest)}, lie above; press twice to see them.",
+        x=1,
+        y=1,
+        xref="paper",
+        yref="paper",
+        xanchor="right",
+        yanchor="top",
+        showarrow=False,
+        bgcolor=palette.SURFACE,
+        borderpad=2,
+        font={"size": 12, "color": palette.MUTED},
+    )
 
 
 def _add_scale_buttons(figure: go.Figure, runs: Sequence[TrainingRun], *, axes: Sequence[str], above: int) -> None:

@@ -47,7 +47,8 @@ def validation_figure(models: Sequence[PredictedAndMeasured]) -> go.Figure:
         showlegend=False,
         hovertemplate=f"{words}<br>error %{{y:+.1f}} %<extra></extra>",
     )
-    farthest = 1.15 * max(*map(abs, errors), 100 * BAND)
+    # Wider than the band, so that it is seen as one.
+    farthest = max(1.15 * max(map(abs, errors)), 150 * BAND)
     figure.update_layout(
         xaxis={"title": {"text": "Measured, ms"}, "domain": list(_LEFT), **log_axis(measured)},
         yaxis={"title": {"text": "Predicted, ms"}, **log_axis(every)},

@@ -10,6 +10,7 @@ from dashboards.figures.training_curves import behaviour_figure, loss_figure
 from dashboards.frame import TrainingRun
 from dashboards.standalone import standalone_html, write_page
 from dashboards.text import MISSING, count, duration, is_missing, number
+from dashboards.views.section import section
 
 LOSS_WORDS = (
     "Thick lines with marks are validation loss, thin ones training loss. Press a name to hide its curves, "
@@ -52,17 +53,24 @@ def training_html(runs: Sequence[TrainingRun]) -> str:
 
 def training_section(runs: Sequence[TrainingRun]) -> Element:
     """Return the section of a run's report."""
-    return _section("training", "Training", f"{LOSS_WORDS} {BEHAVIOUR_WORDS}", *training_parts(runs))
+    loss, behaviour, table = training_parts(runs, is_together=True)
+    words = f"{LOSS_WORDS} {BEHAVIOUR_WORDS}"
+    return section("training", "Training", words, loss, behaviour, table)
 
 
-def training_parts(runs: Sequence[TrainingRun]) -> tuple[Graph, Graph, Element]:
-    """Return the two pictures and the table."""
+def training_parts(runs: Sequence[TrainingRun], *, is_together: bool = False) -> tuple[Graph, Graph, Element]:
+    """Return the two pictures and the table.
+
+    Args:
+        runs: to draw.
+        is_together: whether the pictures stand under each other, so that one legend is enough for both.
+    """
     names = ", ".join(run.name for run in runs)
     return (
         Graph(name="training-loss", figure=loss_figure(runs), label=f"Training and validation loss of {names}."),
         Graph(
             name="training-behaviour",
-            figure=behaviour_figure(runs),
+            figure=behaviour_figure(runs, has_legend=not is_together),
             label=f"Gradient norm, weight norm, learning rate and tokens a second of {names}.",
         ),
         _table(runs),

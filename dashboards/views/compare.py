@@ -78,7 +78,7 @@ def _curves(rows: Rows, parts: Sequence[TrialParts]) -> Element:
     words = "Loss over training. Where lines cross at the end, the ranking is not settled."
     curves = [TrialCurve(trial=row["number"], curve=entry.curve) for row, entry in zip(rows, parts, strict=True)]
     graph = Graph(name="compare-curves", figure=loss_curves_figure(curves), label=words)
-    return section("compare-learning", "Their learning curves", words, graph)
+    return section("compare-learning", "How they learned", words, graph)
 
 
 def _frontier(results: Results) -> list[Element]:
@@ -93,6 +93,6 @@ def _frontier(results: Results) -> list[Element]:
     lineage_graph = Graph(name="lineage", figure=lineage_figure(results), label=lineage)
     curves_graph = Graph(name="curves", figure=curves_figure(results), label=curves)
     return [
-        section("curves", "Learning curves of the frontier", curves, curves_graph, is_half=True),
-        section("lineage", "Lineage of the frontier", lineage, lineage_graph, is_half=True),
+        section("lineage", "Where the frontier comes from", lineage, lineage_graph, is_half=True),
+        section("curves", "How the whole frontier learned", curves, curves_graph, is_half=True),
     ]

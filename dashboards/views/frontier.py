@@ -38,7 +38,7 @@ def frontier_view(results: Results, view: View, overlaid: Mapping[str, Results])
     return [
         section(
             "frontier",
-            "Frontier",
+            "Trade-off",
             WORDS,
             frontier_controls(plane),
             element("div", picture, element("div", *side, class_="side"), class_="frontier-plane"),

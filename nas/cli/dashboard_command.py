@@ -80,19 +80,20 @@ def _studies(places: "Sequence[str]") -> "list[Study]":
 
     Raises:
         NasError: nothing can be read.
+        OSError: nothing can be opened.
     """
     from dashboards.studies import Study
     from nas.followed import distinct_names, followed
     from search_spaces.errors import NasError
 
     lives: list[Live] = []
-    errors: list[NasError] = []
+    errors: list[NasError | OSError] = []
     for place in dict.fromkeys(places):
         try:
             found = followed(place)
             for live in found:
                 live.results()
-        except NasError as error:
+        except (NasError, OSError) as error:
             errors.append(error)
             if len(set(places)) > 1:
                 typer.echo(f"error: {error}", err=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from nas.candidates import Record
+from nas.errors import RunDirectoryError
 from nas.run import Run
 from search_spaces import Architecture
 
@@ -21,8 +22,18 @@ SPEC_FILE: Final = "hybridnas.json"
 
 
 def spec_document(run: Run, record: Record[Any]) -> dict[str, Any]:
-    """Return the architecture of one finished trial with its provenance, JSON-ready."""
-    environment = run.environment()
+    """Return the architecture of one finished trial with its provenance, JSON-ready.
+
+    Raises:
+        RunDirectoryError: the run does not say what it was made with, or has no latency table.
+    """
+    try:
+        environment = run.environment()
+        surroundings = {name: environment[name] for name in ("corpus", "packages", "date")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDirectoryError(
+            f"{run.directory.environment} cannot be read ({type(error).__name__}: {error}). Restore it from a copy."
+        ) from error
     table = run.table()
     workload = run.config.latency.workload
     validation = table.validation(workload)
@@ -49,10 +60,10 @@ def spec_document(run: Run, record: Record[Any]) -> dict[str, Any]:
                 "validation": None if validation is None else validation.describe(),
             },
             "proxy": run.config.proxy.model_dump(mode="json"),
-            "corpus": environment["corpus"],
+            "corpus": surroundings["corpus"],
             "seed": record.candidate.seed,
-            "packages": environment["packages"],
-            "date": environment["date"],
+            "packages": surroundings["packages"],
+            "date": surroundings["date"],
         },
     )
 

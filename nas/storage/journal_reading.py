@@ -37,6 +37,9 @@ _NEXT_ATTRIBUTE: Final = b'","'
 _HEAD: Final = "head of the candidate"
 _STATE_LINE: Final = b'{"op_code":6,'
 
+_KNOWN_AGAIN_BY: Final = 256
+"""Bytes before the place read to, by which a file is known to be the one that was read: an inode may be used again."""
+
 
 class ForOptunaError(Exception):
     """Said of what only Optuna can read."""
@@ -54,6 +57,7 @@ class JournalReading(StudyReading):
     def _begin_anew(self) -> None:
         self._inode = -1
         self._offset = 0
+        self._last_read = b""
         self._num_lines = 0
         self._study_names: list[str] = []
         self._study_id = -1
@@ -78,9 +82,10 @@ class JournalReading(StudyReading):
         """
         with self._path.open("rb") as file:
             found = os.fstat(file.fileno())
-            is_anew = found.st_ino != self._inode or found.st_size < self._offset
+            file.seek(self._offset - len(self._last_read))
+            is_anew = found.st_ino != self._inode or file.read(len(self._last_read)) != self._last_read
             if is_anew:
-                # Another file of that name: one that was repaired, or a run that began again.
+                # Another file of that name, or other content in it: one that was repaired, or a run that began again.
                 self._begin_anew()
                 self._inode = found.st_ino
             file.seek(self._offset)
@@ -107,8 +112,12 @@ class JournalReading(StudyReading):
                     if index == len(lines) - 2:
                         return
                     raise StudyError(damaged(self._path, line=self._num_lines + 1)) from None
-                self._take(operation, entry, line, changed)
+                try:
+                    self._take(operation, entry, line, changed)
+                except (TypeError, KeyError, AttributeError, ValueError):
+                    raise StudyError(damaged(self._path, line=self._num_lines + 1)) from None
             self._offset += len(line) + 1
+            self._last_read = line[-_KNOWN_AGAIN_BY:] + b"\n"
             self._num_lines += 1
 
     def _take(self, operation: int, entry: dict[str, Any], line: bytes, changed: dict[int, StoredTrial]) -> None:

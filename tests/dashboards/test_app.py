@@ -59,7 +59,7 @@ def test_the_page_is_served_from_here_alone_in_english(results):
     assert "http://" not in text
     assert "https://" not in text
     for path in (Path(page.__file__).parent / "assets").iterdir():
-        assert (f"assets/{path.name}" in text) is (path.name not in ("report.js", "theme.js")), path.name
+        assert (f"assets/{path.name}" in text) is (path.name not in ("report.js", "theme.js", "unpack.js")), path.name
 
 
 def test_the_first_answer_is_the_whole_page_and_the_next_is_nothing(results):
@@ -75,6 +75,13 @@ def test_every_view_comes_with_a_place_for_each_of_its_figures(results):
     for name in VIEWS:
         answer = browser.look(f"?page={name}")
         assert re.findall(r'id="graph-([^"]*)"', answer["content"]) == list(answer["figures"])
+
+
+@pytest.mark.parametrize("path", ["os/x.py", "dash/../../../etc/passwd", "plotly/x.js"])
+def test_a_script_that_dash_does_not_have_is_not_there_and_no_failure(results, path, caplog):
+    answer = Browser(Source(results).study()).client.get(f"/_dash-component-suites/{path}")
+    assert answer.status_code == 404
+    assert not caplog.text
 
 
 def test_graphs_are_drawn_with_the_flags_that_forbid_uploading(results):
@@ -224,6 +231,13 @@ def test_a_link_that_asks_for_what_cannot_be_is_told_so_and_shows_the_rest(resul
     content = words(Browser(Source(results).study()).look("?page=table&budget=cheap&colour=red")["content"])
     assert "budget was left out" in content
     assert "'colour'" in content
+
+
+def test_a_study_that_is_not_followed_is_said_and_the_first_is_shown(results):
+    answer = Browser(Source(results).study("a")).look("?study=gone&overlay=older,a")
+    assert answer["title"] == "a · Frontier"
+    for name in ("gone", "older"):
+        assert f"the study '{name}', which is not here; there are a." in words(answer["content"])
 
 
 def test_one_of_several_studies_is_chosen_by_its_name(results, empty_results):

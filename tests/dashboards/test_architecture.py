@@ -66,7 +66,7 @@ def test_every_frontier_candidate_has_a_row_from_cheap_to_dear(results):
     names = [to_html(elements_of(row, "name")[0]) for row in rows]
     numbers = frontier(results)["number"].tolist()
     assert len(names) == len(numbers) > 5
-    assert all(f"<b>#{number}</b>" in name for number, name in zip(numbers, names, strict=True))
+    assert all(f"#{number}</a>" in name for number, name in zip(numbers, names, strict=True))
 
 
 def test_candidates_that_are_no_language_models_get_a_line_instead(foreign_results):

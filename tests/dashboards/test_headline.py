@@ -89,6 +89,7 @@ def test_an_interrupted_search_says_how_to_go_on(results):
 
 def test_the_choice_is_the_best_in_the_readers_budget_else_the_knee_else_the_cheapest(results):
     assert "Best at ≤ 1.5 ms" in text_of(results, View(budget=1.5))
+    assert "nothing finished within it" in text_of(results, View(budget=-5.0))
     known = dataclasses.replace(results, knee=17)
     assert "Best at ≤ 1.5 ms" in text_of(known, View(budget=1.5))
     assert "Knee of the frontier" in text_of(known)

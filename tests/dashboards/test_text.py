@@ -34,7 +34,15 @@ def test_counts_take_the_short_form(value, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(12.4, "12 s"), (60, "1 min 0 s"), (59.7, "1 min 0 s"), (7384, "2 h 3 min"), (93600, "1 d 2 h"), (None, "–")],
+    [
+        (12.4, "12 s"),
+        (60, "1 min 0 s"),
+        (59.7, "1 min 0 s"),
+        (7384, "2 h 3 min"),
+        (93600, "1 d 2 h"),
+        (None, "–"),
+        (math.inf, "∞ s"),
+    ],
 )
 def test_durations_show_their_two_largest_units(seconds, text):
     assert duration(seconds) == text

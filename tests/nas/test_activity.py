@@ -80,7 +80,9 @@ def test_at_its_end_it_says_no_more(tmp_path, clock):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"at": "yesterday"}), json.dumps({"at": None})])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", json.dumps({"at": "yesterday"}), json.dumps({"at": None}), "\x00"]
+)
 def test_what_cannot_be_read_was_not_said(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     assert read_activity(tmp_path) is None

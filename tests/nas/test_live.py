@@ -25,6 +25,7 @@ from nas.storage.open import journal_storage, open_storage
 from nas.study import Study
 from nas.study_export import export_study, opened
 from nas.trial_choice import knee
+from search_spaces.errors import NasError
 
 
 class Written:
@@ -266,6 +267,12 @@ def changed(**values: object) -> Callable[[dict[str, Any]], object]:
         ("candidate", changed(cheap={"latency_ms": None})),
         ("candidate", changed(mutation=[1])),
         ("candidate", changed(fingerprint=3)),
+        ("result", changed(objectives={"perplexity": 1e305, "latency_ms": 1.0})),
+        ("result", changed(objectives={"perplexity": 10**400, "latency_ms": 1.0})),
+        ("result", changed(finished_at="2026-11-21T15:30:37")),
+        ("result", changed(finish_index=10**30)),
+        ("candidate", changed(parent=10**30)),
+        ("candidate", changed(mutation="half of a \ud800 pair")),
     ],
 )
 def test_a_broken_trial_is_a_row_that_says_so_and_hides_nothing(written, attribute, change, caplog):
@@ -301,6 +308,11 @@ def test_commands_refuse_a_run_with_a_broken_trial(written):
         ("candidate", changed(description={"latency_by_operator": 3, "target": {"operators": [{"kind": "odd"}]}})),
         ("candidate", changed(cheap={"latency_ms": 3.0, "num_parameters": 0.5})),
         ("candidate", changed(genome={"odd": 1})),
+        ("candidate", changed(cheap={"latency_ms": 3.0, "status": 2.0, "number": 7.0, "parent": 0.5})),
+        ("result", changed(objectives={"perplexity": 12.0, "latency_ms": 1.0, "status": 2.0, "pattern": 3.0})),
+        ("result", changed(details={"seconds": float("inf"), "bits_per_byte": 10**400})),
+        ("candidate", changed(description={"latency_by_operator": {"\ud800": 1.0}})),
+        ("candidate", changed(description={"target": {"operators": [], "hidden_size": 10**30}})),
     ],
 )
 def test_what_is_only_shown_may_be_garbled_and_the_trial_stays(written, attribute, change):
@@ -375,6 +387,53 @@ def test_a_journal_that_is_no_longer_one_is_one_clear_message(written):
     for _ in range(2):
         with pytest.raises(StudyError, match="is not a journal record"):
             live.results()
+
+
+def test_a_journal_with_other_content_in_the_same_file_is_read_anew(written):
+    written.begin()
+    for number in range(3):
+        written.add(number)
+        written.end(number)
+    journal, live = written.directory.journal, LiveRun(written.directory.path)
+    assert live.results().trials["perplexity"].tolist() == [12.0] * 3
+    inode = journal.stat().st_ino
+    journal.write_bytes(journal.read_bytes().replace(b"12.0", b"11.0625"))
+    assert journal.stat().st_ino == inode
+    assert live.results().trials["perplexity"].tolist() == [11.0625] * 3
+
+
+@pytest.mark.parametrize(
+    "record", ['{"op_code":8,"trial_id":[1],"user_attr":{}}', '{"op_code":4}', '{"op_code":8,"trial_id":0}']
+)
+def test_a_record_of_a_journal_that_lacks_a_part_is_one_clear_message(written, record):
+    written.begin()
+    written.add(0)
+    live = LiveRun(written.directory.path)
+    live.results()
+    with written.directory.journal.open("a") as file:
+        file.write(f"{record}\n{record}\n")
+    with pytest.raises(StudyError, match="is not a journal record"):
+        live.results()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "words"),
+    [("schema_version", "new", "no schema version that is a number"), ("objectives", 5, "must be a list of names")],
+)
+def test_a_study_whose_own_attributes_are_garbled_is_one_clear_message(written, attribute, value, words):
+    written.begin()
+    written.study._storage.set_study_user_attr(written.study._id, f"hybridnas:{attribute}", value)
+    with pytest.raises(StudyError, match=words):
+        LiveRun(written.directory.path).results()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "must hold a mapping"), (b"\xff\xfe", "no text in UTF-8"), (b"a: [", "must be YAML")]
+)
+def test_a_configuration_that_is_none_is_one_clear_message(written, content, words):
+    written.directory.config.write_bytes(content)
+    with pytest.raises(NasError, match=words):
+        LiveRun(written.directory.path)
 
 
 def test_a_study_of_a_newer_version_is_one_clear_message(written):

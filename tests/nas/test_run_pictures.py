@@ -16,6 +16,7 @@ from latency.workload import Workload
 from nas.architectures import load_architecture
 from nas.candidates import Candidate, Evaluated, Proposal
 from nas.config import load_config
+from nas.errors import RunDirectoryError
 from nas.export.spec import spec_document, spec_text
 from nas.priced_in_detail import pricer
 from nas.reference_prices import priced_references
@@ -172,3 +173,23 @@ def test_files_that_are_garbled_hide_no_trial(searched):
     assert len(results.trials) == 2
     assert "latency table cannot be read" in results.caveats[0]
     assert "environment.json cannot be read" in results.provenance["versions"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": {"trial": 1}}', '{"a": [1]}', "\x00"])
+@pytest.mark.parametrize("name", ["fidelity.json", "verification.json"])
+def test_what_longer_trainings_or_timings_say_hides_no_trial_where_it_is_garbled(searched, name, text):
+    (searched / name).write_text(text)
+    results = Run(searched).results()
+    assert len(results.trials) == 2
+    said = [caveat for caveat in results.caveats if f"{name} cannot be read" in caveat]
+    assert len(said) == (0 if (name, text) == ("verification.json", "{}") else 1)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", None])
+def test_the_text_of_a_candidate_cannot_be_written_where_the_run_does_not_say_what_it_was_made_with(searched, text):
+    path = searched / "environment.json"
+    path.unlink() if text is None else path.write_text(text)
+    run = Run(searched)
+    architecture = Architecture.from_dict(dict(run.study.history()[0].candidate.description["target"]))
+    with pytest.raises(RunDirectoryError, match=r"environment\.json cannot be read"):
+        run.spec_text(architecture)

@@ -42,7 +42,8 @@ def test_its_pictures_are_those_of_the_live_page(report, dashboard, open_page):
     summary = "Array.from(element.data, (trace) => [trace.name, trace.type, trace.x?.length ?? 0])"
     report_page = open_page(report)
     live = open_page(dashboard)
-    live.wait_for_function("document.querySelector('#graph-pareto')?.data?.length > 0")
+    for page in (report_page, live):
+        page.wait_for_function("document.querySelector('#graph-pareto')?.data?.length > 0")
     one = live.evaluate(f"(() => {{ const element = document.querySelector('#graph-pareto'); return {summary} }})()")
     other = report_page.evaluate(
         f"(() => {{ const element = document.getElementById('graph-pareto'); return {summary} }})()"

@@ -1,5 +1,6 @@
 import pytest
 
+from dashboards import palette
 from dashboards.figures.operator_bars import OperatorBar, floor_words, operator_bars_figure
 
 BAR = OperatorBar(
@@ -22,7 +23,17 @@ def test_bars_and_floors_add_up_to_what_stands_beside_them():
 
 def test_floors_are_told_from_latencies_without_colour_and_are_not_named_twice():
     bars = [trace for trace in operator_bars_figure([BAR]).data if trace.type == "bar"]
-    assert {(trace.showlegend, trace.marker.pattern.shape) for trace in bars} == {(True, ""), (False, "/")}
+    is_outline = {(trace.showlegend, trace.marker.color == palette.SURFACE) for trace in bars}
+    assert is_outline == {(True, False), (False, True)}
+
+
+def test_kinds_are_told_apart_by_hatching_in_bars_and_floors():
+    kinds = ("mamba2", "deltanet", "fixed")
+    bar = OperatorBar(trial=3, latency_ms=dict.fromkeys(kinds, 1.0), floor_ms=dict.fromkeys(kinds, 0.5))
+    bars = operator_bars_figure([bar]).data
+    for shown in (True, False):
+        shapes = [trace.marker.pattern.shape for trace in bars if trace.showlegend is shown]
+        assert len(set(shapes)) == len(kinds)
 
 
 def test_the_measured_latency_has_a_mark_of_its_own():

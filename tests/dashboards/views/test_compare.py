@@ -11,7 +11,7 @@ from dashboards.view import View
 from dashboards.views.compare import compare_view
 
 STUDIES = ("results", "empty_results", "failed_results", "foreign_results")
-GRAPHS = ["compare-breakdown", "compare-curves", "curves", "lineage"]
+GRAPHS = ["compare-breakdown", "compare-curves", "lineage", "curves"]
 
 
 def slot_html(results, name, view=View(), overlaid=None):  # noqa: B008  # frozen

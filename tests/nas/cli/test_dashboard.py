@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -139,6 +140,17 @@ def test_what_can_be_read_is_served_beside_what_cannot(run, tmp_path):
         status, answer = get(f"{address}/look?query=&shown=")
         assert status == 200
         assert "toy" in json.dumps(json.loads(answer))
+
+
+def test_a_journal_that_cannot_be_opened_hides_no_other_run(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (other / "study.journal").unlink(missing_ok=True)
+    (other / "study.journal").mkdir()
+    with served(other, run) as (_, said):
+        assert "Is a directory" in said
+        status, _ = get(f"{address_in(said)}/look?query=&shown=")
+        assert status == 200
 
 
 def test_a_token_that_is_made_is_printed_and_needed(run):
