@@ -20,12 +20,12 @@ from dash.exceptions import DependencyException
 from flask import Response, request
 from plotly.offline import get_plotlyjs
 
-from dashboards.drawn import Drawn, DrawnPages, draw, tag_of
 from dashboards.figures.theme import GRAPH_CONFIG
 from dashboards.page import broken_page, live_page
 from dashboards.palette import css_variables
+from dashboards.serving.drawn import Drawn, DrawnPages, draw, tag_of
+from dashboards.serving.studies import Reading, Studies, Study
 from dashboards.standalone import asset
-from dashboards.studies import Reading, Studies, Study
 from dashboards.view import View, view_of
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Final
 
 from dashboards.elements import DataTable, Element, Node, data_table_element, element, slot
 from dashboards.frame import Results, empty_frame
-from dashboards.headline import headline
-from dashboards.studies import Reading
+from dashboards.parts.headline import headline
+from dashboards.serving.studies import Reading
 from dashboards.view import PageName, View
 from dashboards.views.candidate import candidate_view
 from dashboards.views.compare import compare_view

@@ -322,7 +322,7 @@ class History(Sequence[Record[G]], Generic[G]):
 
     def results_frame(self) -> "pd.DataFrame":
         """Return one row per trial; the columns are documented in `dashboards/frame.py`."""
-        from nas.results import results_frame
+        from nas.results.frame import results_frame
 
         return results_frame(self)
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.config import SearchConfig, read_config
 from nas.errors import NoStudyError
+from nas.results.files import RunFiles
 from nas.run_directory import RunDirectory
-from nas.run_files import RunFiles
 from nas.study_reader import StudyReader
 
 if TYPE_CHECKING:
     from dashboards.frame import Results
     from latency.table import LatencyTable
-    from nas.run_pictures import RunPictures
+    from nas.results.pictures import RunPictures
     from search_spaces import Architecture
 
 
@@ -86,7 +86,7 @@ class Run:
 
     @cached_property
     def _pictures(self) -> "RunPictures":
-        from nas.run_pictures import RunPictures
+        from nas.results.pictures import RunPictures
 
         return RunPictures(self.files, self.config)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dashboards.axes import Axis
+from dashboards.analysis.axes import Axis
 from dashboards.figures.log_axis import log_axis
 from dashboards.text import count, hover_text
 

@@ -5,13 +5,13 @@ import statistics
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.analysis.selection import frontier, records
+from dashboards.analysis.trial_parts import readable_latency
 from dashboards.figures.operator_fill import operator_fill
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
 from dashboards.operators_style import drawing_order, style_of
-from dashboards.selection import frontier, records
 from dashboards.text import hover_text, is_missing, number, significant_decimals, whole
-from dashboards.trial_parts import readable_latency
 
 MAX_BARS = 24
 

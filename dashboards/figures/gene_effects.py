@@ -6,7 +6,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.association import Association, Effect
+from dashboards.analysis.association import Association, Effect
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.text import hover_text, number, percent
 

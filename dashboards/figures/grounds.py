@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.pace import Break
-from dashboards.selection import is_evolved
+from dashboards.analysis.pace import Break
+from dashboards.analysis.selection import is_evolved
 from dashboards.text import duration
 
 _MAX_LINES: Final = 12

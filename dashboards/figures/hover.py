@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboards.analysis.selection import records
 from dashboards.frame import Objective, Results
-from dashboards.selection import records
 from dashboards.text import count, hover_text, is_missing, number, whole
 
 

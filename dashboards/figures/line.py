@@ -7,11 +7,11 @@ from plotly.graph_objects import Figure
 from plotly.subplots import make_subplots
 
 from dashboards import palette
+from dashboards.analysis.lineage import Line
 from dashboards.figures.hover import brief, full
 from dashboards.figures.marks import SYMBOLS
 from dashboards.figures.theme import TEMPLATE, new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.lineage import Line
 
 MOST_LABELS = 16
 MOST_DESCRIBED = 40

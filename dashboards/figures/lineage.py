@@ -12,11 +12,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import palette
+from dashboards.analysis.selection import evaluated_columns, frontier
 from dashboards.figures.hover import brief, compact, full
 from dashboards.figures.marks import SYMBOLS
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.selection import evaluated_columns, frontier
 
 MANY = 1000
 """Above so many marks they are drawn by WebGL."""

@@ -7,8 +7,8 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.analysis.trial_parts import Curve
 from dashboards.figures.theme import new_figure, say_instead
-from dashboards.trial_parts import Curve
 
 COLOURS: Final = (palette.ACCENT, palette.CAUTION, palette.INK, palette.MARK)
 DASHES: Final = ("solid", "dash", "dot", "dashdot")

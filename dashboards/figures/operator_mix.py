@@ -8,14 +8,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.analysis.genes import operator_counts
+from dashboards.analysis.selection import frontier, records
+from dashboards.analysis.trial_parts import readable_latency
 from dashboards.figures.operator_fill import operator_fill
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.genes import operator_counts
 from dashboards.operators_style import drawing_order, style_of
-from dashboards.selection import frontier, records
 from dashboards.text import common_decimals, hover_text, is_missing, number, percent
-from dashboards.trial_parts import readable_latency
 
 MAX_ROWS: Final = 24
 """Members of the frontier that are drawn; of a longer one these are spread evenly from cheap to dear."""

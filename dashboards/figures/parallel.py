@@ -12,9 +12,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import palette
+from dashboards.analysis.picking import Candidates, ParallelAxis, Picked
 from dashboards.figures.log_axis import log_axis
 from dashboards.figures.theme import new_figure, say_instead
-from dashboards.picking import Candidates, ParallelAxis, Picked
 from dashboards.text import count, hover_text
 
 MAX_LINES: Final = 500

@@ -1,6 +1,6 @@
 """The trade-off: candidates over two axes, the frontier among them, and what did not make it.
 
-Puts the parts together; each has its own file, and what stands where is decided in `dashboards/plane.py`.
+Puts the parts together; each has its own file, and what stands where is decided in `dashboards/analysis/plane.py`.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from typing import Final
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.analysis.filters import REFERENCES
+from dashboards.analysis.plane import Plane
 from dashboards.figures.axis_style import axis_style
 from dashboards.figures.pareto_budget import add_budget, add_chosen, add_limit, right_edge
 from dashboards.figures.pareto_frontier import add_frontier
@@ -18,9 +20,7 @@ from dashboards.figures.pareto_overlays import add_overlays
 from dashboards.figures.pareto_references import NUM_ROWS, add_reference_row, add_stars, placed_references
 from dashboards.figures.pareto_strip import PADDING, add_strip, strip_statuses
 from dashboards.figures.theme import new_figure, say_instead
-from dashboards.filters import REFERENCES
 from dashboards.frame import Results
-from dashboards.plane import Plane
 
 HEIGHT: Final = 560
 ROW_HEIGHT: Final = 19
@@ -96,15 +96,15 @@ def _say_better(figure: go.Figure, plane: Plane) -> None:
         return
     figure.add_annotation(
         text=f"better {arrow}",
-        x=0.008,
-        y=0.015,
+        # Below the axis, beside its title: within, the numbers of candidates would lie under it.
+        x=0,
+        y=0,
         xref="paper",
-        yref="y domain",
+        yref="paper",
         xanchor="left",
-        yanchor="bottom",
+        yanchor="top",
+        yshift=-30,
         showarrow=False,
-        bgcolor=palette.SURFACE,
-        borderpad=2,
         font={"size": 13, "color": palette.MUTED},
     )
 

@@ -9,11 +9,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.axes import Axis
+from dashboards.analysis.axes import Axis
+from dashboards.analysis.plane import ACROSS, UP, Plane, written
 from dashboards.figures.pareto_marks import MAX_WHISKERS, whiskers
 from dashboards.figures.pareto_scale import share_within, value_at
 from dashboards.figures.pareto_strip import strip_statuses
-from dashboards.plane import ACROSS, UP, Plane, written
 from dashboards.text import hover_text
 
 FARTHEST_LIMIT: Final = 1.25

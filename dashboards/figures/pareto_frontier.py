@@ -3,10 +3,10 @@
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.analysis.plane import ACROSS, UP, Plane
 from dashboards.figures.marks import ORIGIN_GROUPS, SYMBOLS
 from dashboards.figures.pareto_labels import KNEE_OFFSET, RING, spaced_labels
 from dashboards.figures.pareto_marks import add_marks, whiskers
-from dashboards.plane import ACROSS, UP, Plane
 
 
 def add_frontier(figure: go.Figure, plane: Plane) -> None:

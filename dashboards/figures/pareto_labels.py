@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboards.analysis.plane import ACROSS, UP, Plane
 from dashboards.figures.pareto_scale import share_within
-from dashboards.plane import ACROSS, UP, Plane
 
 PLANE: Final = (840.0, 330.0)
 LETTER: Final = 7.2

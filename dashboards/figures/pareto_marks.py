@@ -10,10 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.axes import values_of
+from dashboards.analysis.axes import values_of
+from dashboards.analysis.plane import ACROSS, UP, Plane
 from dashboards.figures.hover import compact
 from dashboards.figures.marks import ORIGIN_GROUPS, SYMBOLS
-from dashboards.plane import ACROSS, UP, Plane
 from dashboards.text import hover_text
 
 MAX_WHISKERS: Final = 200
@@ -123,7 +123,9 @@ def whiskers(plane: Plane, rows: pd.DataFrame, *, colour: str) -> dict[str, Any]
     spread = values_of(rows, "deviation")
     if spread.isna().all():
         return {}
-    bars = {"type": "data", "array": spread.fillna(0.0).tolist(), "color": colour, "thickness": 1.3, "width": 3}
+    # A list would turn what is not known into nulls, and Plotly draws these as a spread of zero.
+    array = spread.to_numpy(dtype=np.float32)
+    bars = {"type": "data", "array": array, "color": colour, "thickness": 1.3, "width": 3}
     axes = (("error_x", plane.x), ("error_y", plane.y))
     return {name: bars for name, axis in axes if axis.column == first}
 

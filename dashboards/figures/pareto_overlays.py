@@ -6,10 +6,10 @@ from typing import Final
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.axes import axis_choices
+from dashboards.analysis.axes import axis_choices
+from dashboards.analysis.plane import ACROSS, UP, Plane, plane_of, written
 from dashboards.figures.hover import compact
 from dashboards.frame import Results
-from dashboards.plane import ACROSS, UP, Plane, plane_of, written
 from dashboards.text import hover_text
 
 DASHES: Final = ("dash", "dot", "dashdot", "longdash")

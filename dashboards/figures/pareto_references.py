@@ -11,11 +11,11 @@ from typing import Final
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.axes import Axis
+from dashboards.analysis.axes import Axis
+from dashboards.analysis.plane import Plane, written
 from dashboards.figures.pareto_scale import share_within
 from dashboards.figures.pareto_strip import add_ground, rows_axis
 from dashboards.frame import Reference
-from dashboards.plane import Plane, written
 from dashboards.text import hover_text
 
 NUM_ROWS: Final = 3

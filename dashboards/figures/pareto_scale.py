@@ -1,6 +1,6 @@
 """Places along an axis as shares of what is drawn, to find out what would lie on what."""
 
-from dashboards.axes import Axis
+from dashboards.analysis.axes import Axis
 
 
 def share_within(axis: Axis, value: float, span: tuple[float, float]) -> float:

@@ -8,8 +8,8 @@ from typing import Final
 import plotly.graph_objects as go
 
 from dashboards import palette
+from dashboards.analysis.plane import Plane
 from dashboards.figures.pareto_marks import add_marks, unusual_marker
-from dashboards.plane import Plane
 
 ROWS: Final = {
     "running": "running",

@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import palette
+from dashboards.analysis.picking import Candidates, Picked
 from dashboards.figures.hover import brief, compact
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.picking import Candidates, Picked
 from dashboards.text import hover_text
 
 CROWD: Final = 1000

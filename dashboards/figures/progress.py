@@ -15,15 +15,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards import palette
-from dashboards.best_under_budget import Budget
-from dashboards.common_hypervolume import common_hypervolumes
+from dashboards.analysis.best_under_budget import Budget
+from dashboards.analysis.common_hypervolume import common_hypervolumes
+from dashboards.analysis.pace import Break, ended, working_time
 from dashboards.figures.grounds import mark_breaks, shade_origins
 from dashboards.figures.hover import brief, compact
 from dashboards.figures.log_axis import log_axis
 from dashboards.figures.marks import ORIGIN_GROUPS, SYMBOLS
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.pace import Break, ended, working_time
 from dashboards.text import hover_text
 from dashboards.view import Over
 

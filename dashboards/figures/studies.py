@@ -5,11 +5,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboards.analysis.selection import evaluated, frontier
 from dashboards.figures.hover import compact
 from dashboards.figures.loss_curves import COLOURS, DASHES, SYMBOLS
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Objective, Results
-from dashboards.selection import evaluated, frontier
 from dashboards.text import hover_text
 
 

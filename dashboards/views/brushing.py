@@ -1,11 +1,11 @@
 """The section where a reader picks candidates out by their properties: parallel axes, the scatter, and the words."""
 
+from dashboards.analysis.genes import garbled_words
+from dashboards.analysis.picking import Candidates, Picked, candidates_to_pick, pick
 from dashboards.elements import Element, Graph, Node, element, slot
 from dashboards.figures.parallel import MAX_LINES, parallel_figure
 from dashboards.figures.picked import picked_figure
 from dashboards.frame import Results
-from dashboards.genes import garbled_words
-from dashboards.picking import Candidates, Picked, candidates_to_pick, pick
 from dashboards.view import View
 from dashboards.views.section import section
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards.anatomy import anatomy
+from dashboards.analysis.lineage import Line, line_of
+from dashboards.analysis.selection import frontier, records
+from dashboards.analysis.trial_parts import TrialParts, parts_of, readable_curve, undrawn_words
 from dashboards.elements import Element, Graph, Node, element, slot
 from dashboards.figures.line import line_figure
 from dashboards.figures.loss_curves import TrialCurve, loss_curves_figure
 from dashboards.figures.memory import memory_figure
 from dashboards.figures.operator_bars import OperatorBar, floor_words, operator_bars_figure
 from dashboards.frame import MEMORY_GIB, Results
-from dashboards.lineage import Line, line_of
-from dashboards.selection import frontier, records
-from dashboards.trial_parts import TrialParts, parts_of, readable_curve, undrawn_words
+from dashboards.parts.anatomy import anatomy
 from dashboards.view import View
 from dashboards.views.candidate_figures import candidate_heading
 from dashboards.views.chosen import chosen_trial

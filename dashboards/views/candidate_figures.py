@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dashboards.analysis.selection import frontier
 from dashboards.elements import Element, Node, element, slot
 from dashboards.frame import Results
-from dashboards.selection import frontier
 from dashboards.text import common_decimals, count, duration, is_missing, number, whole
 from dashboards.view import MAX_COMPARED, View
 from dashboards.views.chosen import default_trials, roles_of

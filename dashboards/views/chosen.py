@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dashboards.analysis.selection import frontier, records
 from dashboards.frame import Results
-from dashboards.selection import frontier, records
 from dashboards.view import MAX_COMPARED, View
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboards.analysis.trial_parts import TrialParts, parts_of
 from dashboards.elements import Element, Graph, slot
 from dashboards.figures.curves import curves_figure
 from dashboards.figures.lineage import lineage_figure
 from dashboards.figures.loss_curves import TrialCurve, loss_curves_figure
 from dashboards.figures.operator_bars import OperatorBar, operator_bars_figure
 from dashboards.frame import Results
-from dashboards.trial_parts import TrialParts, parts_of
 from dashboards.view import View
 from dashboards.views.chosen import chosen_trials
 from dashboards.views.pricing import Pricing, price_of

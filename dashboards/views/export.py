@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from dashboards.analysis.trial_parts import TrialParts
 from dashboards.elements import Element, Node, element
 from dashboards.frame import Results
 from dashboards.text import is_missing
-from dashboards.trial_parts import TrialParts
 from search_spaces.errors import NasError
 
 FIGURES = (

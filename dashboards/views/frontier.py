@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-from dashboards.architecture import frontier_strips
-from dashboards.axes import values_of
+from dashboards.analysis.axes import values_of
+from dashboards.analysis.filters import REFERENCES, unknown_words
+from dashboards.analysis.plane import ACROSS, UP, Plane, plane_of
 from dashboards.elements import Element, Graph, Node, element, slot
 from dashboards.figures.pareto import pareto_figure
 from dashboards.figures.pareto_overlays import undrawn_overlays
 from dashboards.figures.pareto_references import beyond_sentence, placed_references
-from dashboards.filters import REFERENCES, unknown_words
 from dashboards.frame import Results
-from dashboards.plane import ACROSS, UP, Plane, plane_of
+from dashboards.parts.architecture import frontier_strips
 from dashboards.view import View
 from dashboards.views.frontier_budget import frontier_budget
 from dashboards.views.frontier_chosen import frontier_chosen

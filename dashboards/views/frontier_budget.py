@@ -3,9 +3,9 @@
 import math
 from typing import Final
 
+from dashboards.analysis.plane import ACROSS, Plane, written
 from dashboards.elements import Node, element
 from dashboards.figures.pareto_budget import bound
-from dashboards.plane import ACROSS, Plane, written
 
 NUM_STEPS: Final = 100
 """Places of the slider."""

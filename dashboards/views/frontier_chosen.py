@@ -5,13 +5,13 @@ Everything about it is the candidate view.
 
 from typing import Any
 
-from dashboards.architecture import strip
+from dashboards.analysis.filters import STATUS_WORDS
+from dashboards.analysis.plane import Plane
+from dashboards.analysis.selection import records
+from dashboards.analysis.trial_parts import parts_of
 from dashboards.elements import Element, Node, element
-from dashboards.filters import STATUS_WORDS
-from dashboards.plane import Plane
-from dashboards.selection import records
+from dashboards.parts.architecture import strip
 from dashboards.text import MISSING, count, duration, is_missing, number, significant_decimals, whole
-from dashboards.trial_parts import parts_of
 from dashboards.view import MAX_COMPARED, View
 
 

@@ -1,9 +1,9 @@
 """What a reader can set about the picture of the frontier: its axes, their scales, and which candidates it shows."""
 
-from dashboards.axes import Axis, axis_choices
+from dashboards.analysis.axes import Axis, axis_choices
+from dashboards.analysis.filters import ORIGIN_WORDS, REFERENCES, STATUS_WORDS, num_by_word, toggled
+from dashboards.analysis.plane import Plane
 from dashboards.elements import Element, Node, element, slot
-from dashboards.filters import ORIGIN_WORDS, REFERENCES, STATUS_WORDS, num_by_word, toggled
-from dashboards.plane import Plane
 from dashboards.view import View
 
 

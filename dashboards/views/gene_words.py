@@ -1,10 +1,10 @@
 """What was found along each gene, in words, and what must not be read into it."""
 
-from dashboards.association import NUM_SHUFFLES, Association, Effect
+from dashboards.analysis.association import NUM_SHUFFLES, Association, Effect
+from dashboards.analysis.genes import garbled_words, genes_of
 from dashboards.elements import Node, element
 from dashboards.figures.gene_effects import MAX_GENES, signed
 from dashboards.frame import Results
-from dashboards.genes import garbled_words, genes_of
 from dashboards.text import percent
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dashboards.analysis.lineage import Line, change_of
 from dashboards.elements import Element, Node, element
 from dashboards.frame import Objective, Results
-from dashboards.lineage import Line, change_of
 from dashboards.text import common_decimals, is_missing, number
 from dashboards.view import View
 

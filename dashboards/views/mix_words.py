@@ -1,11 +1,11 @@
 """What the operators of the frontier come to, in words."""
 
+from dashboards.analysis.genes import operator_counts
+from dashboards.analysis.selection import frontier
 from dashboards.elements import Node, element
 from dashboards.figures.operator_mix import MAX_ROWS, num_left_out
 from dashboards.frame import Results
-from dashboards.genes import operator_counts
 from dashboards.operators_style import drawing_order, style_of
-from dashboards.selection import frontier
 from dashboards.text import percent
 
 

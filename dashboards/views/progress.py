@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from functools import partial
 
-from dashboards.best_under_budget import Budget, affordable, budget_of
+from dashboards.analysis.best_under_budget import Budget, affordable, budget_of
+from dashboards.analysis.selection import records
 from dashboards.elements import Element, Graph, Node, element, slot
-from dashboards.failures import failures_table
 from dashboards.figures.comparison import comparison_decimals, comparison_figure
 from dashboards.figures.progress import progress_figure
 from dashboards.frame import Results
 from dashboards.pages.training import training_section
-from dashboards.running import places, running_table
-from dashboards.selection import records
-from dashboards.spending import spending_table
+from dashboards.parts.failures import failures_table
+from dashboards.parts.running import places, running_table
+from dashboards.parts.spending import spending_table
 from dashboards.text import common_decimals, number
 from dashboards.view import View
 from dashboards.views.section import section

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dashboards.architecture import legend, strip
+from dashboards.analysis.genome_difference import differing_paths, flattened
+from dashboards.analysis.selection import frontier
+from dashboards.analysis.trial_parts import TrialParts, undrawn_words
 from dashboards.elements import Element, Node, element
 from dashboards.frame import Results
-from dashboards.genome_difference import differing_paths, flattened
-from dashboards.selection import frontier
+from dashboards.parts.architecture import legend, strip
 from dashboards.text import common_decimals, count, duration, is_missing, number, whole
-from dashboards.trial_parts import TrialParts, undrawn_words
 from dashboards.view import MAX_COMPARED, View
 from dashboards.views.chosen import roles_of
 

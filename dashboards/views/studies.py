@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from dashboards.analysis.selection import candidates, frontier
 from dashboards.elements import Element, Graph, Node, element, slot
 from dashboards.figures.studies import shares_objectives, studies_figure
 from dashboards.frame import Results
-from dashboards.selection import candidates, frontier
 from dashboards.text import count, is_missing, number, whole
 from dashboards.view import View
 from dashboards.views.section import section

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from dashboards.elements import Element, element, slot
 from dashboards.frame import Results
-from dashboards.table import candidates_table
+from dashboards.parts.table import candidates_table
 from dashboards.view import View
 from dashboards.views.section import section
 

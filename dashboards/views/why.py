@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dashboards.association import study_association
+from dashboards.analysis.association import study_association
 from dashboards.elements import Element, Graph, slot
 from dashboards.figures.breakdown import breakdown_figure
 from dashboards.figures.gene_effects import gene_effects_figure

@@ -7,8 +7,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboards.studies import Study
-    from nas.live import Live
+    from dashboards.serving.studies import Study
+    from nas.results.live import Live
 
 _ANY_TOKEN: Final = "auto"
 _TOKEN_BYTES: Final = 24
@@ -44,7 +44,7 @@ def dashboard(
     from werkzeug.serving import make_server
 
     from dashboards.app import create_app
-    from dashboards.safety import is_loopback, protect
+    from dashboards.serving.safety import is_loopback, protect
 
     given = _token(token, host=host, is_loopback=is_loopback(host), insecure=insecure)
     _check_port(host, port)
@@ -82,8 +82,8 @@ def _studies(places: "Sequence[str]") -> "list[Study]":
         NasError: nothing can be read.
         OSError: nothing can be opened.
     """
-    from dashboards.studies import Study
-    from nas.followed import distinct_names, followed
+    from dashboards.serving.studies import Study
+    from nas.results.followed import distinct_names, followed
     from search_spaces.errors import NasError
 
     lives: list[Live] = []

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from nas.results import results_frame
+from nas.results.frame import results_frame
 from nas.run import Run
 
 TABLE_FORMATS: Final = ("csv", "parquet")

@@ -1,7 +1,7 @@
 from benchmarks.all import BENCHMARKS
 from benchmarks.dashboard import MOST_LIVE_MS, append_result, claims
 from benchmarks.large_run import write_large_run
-from nas.live import LiveRun
+from nas.results.live import LiveRun
 
 TIMES = {
     name: [1.0, 2.0, 300.0] for name in ("first picture", "filter", "selection", "brush", "table filter", "live update")

@@ -10,10 +10,10 @@ from plotly.offline import get_plotlyjs
 
 from dashboards import page
 from dashboards.app import create_app
-from dashboards.drawn import MAX_KEPT
 from dashboards.elements import Graph
 from dashboards.page import VIEWS
-from dashboards.studies import Study
+from dashboards.serving.drawn import MAX_KEPT
+from dashboards.serving.studies import Study
 
 
 class Source:

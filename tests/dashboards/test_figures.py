@@ -3,10 +3,10 @@ import json
 
 import pytest
 
+from dashboards.analysis.selection import frontier, records
 from dashboards.figures.breakdown import breakdown_figure
 from dashboards.figures.curves import MAX_CURVES, curves_figure
 from dashboards.figures.lineage import lineage_figure
-from dashboards.selection import frontier, records
 
 
 def traces(figure, name):

@@ -7,8 +7,8 @@ import pytest
 from dashboards.elements import DataTable, Element, element, inert_json
 from dashboards.markup import to_html
 from dashboards.page import VIEWS, live_page, report_page
+from dashboards.serving.studies import Reading
 from dashboards.standalone import SCRIPTS, asset, standalone_html
-from dashboards.studies import Reading
 from dashboards.view import View
 
 

@@ -8,7 +8,7 @@ import pytest
 from nas.candidates import Evaluated, Failed
 from nas.engine import run
 from nas.evolution.registry import make_strategy
-from nas.results import results_frame
+from nas.results.frame import results_frame
 from nas.storage.open import journal_storage
 
 

@@ -9,7 +9,7 @@ from nas.evolution.imagination import Belief
 from nas.evolution.registry import make_strategy
 from nas.halving import Halving, Seen
 from nas.halving_account import account
-from nas.results import results_frame
+from nas.results.frame import results_frame
 from nas.storage.open import journal_storage
 from proxies.projection import PRIOR_PARAMETER_WEIGHT
 

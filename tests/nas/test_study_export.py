@@ -1,18 +1,18 @@
 """What leaves for another storage comes back exactly, and optuna-dashboard's own server shows it."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
 
+from benchmarks.chromium import open_chromium
 from nas.candidates import Candidate, Evaluated, Failed, Proposal, Stopped
 from nas.config import load_config
 from nas.errors import NoStudyError, RunDirectoryError, StorageError, StudyInUseError
@@ -231,22 +231,14 @@ def test_the_dashboard_of_optuna_shows_a_thousand_trials(config, tmp_path):
 
 
 def look(address):
-    """Open the page in a browser, where there is one, and find nothing wrong with it."""
-    chromium = Path("/usr/bin/chromium")
-    if find_spec("playwright") is None or not chromium.exists():
+    """Open the page in a browser and find nothing wrong with it."""
+    if os.environ.get("HYBRIDNAS_WITHOUT_BROWSER"):
         return
-    from playwright.sync_api import sync_playwright
-
     troubles = []
-    with sync_playwright() as browsers:
-        browser = browsers.chromium.launch(
-            executable_path=str(chromium),
-            args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
-        )
+    with open_chromium() as browser:
         page = browser.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.goto(address)
         page.wait_for_selector("text=Pareto Front", timeout=60_000)
         assert "mine" in page.content()
-        browser.close()
     assert troubles == []

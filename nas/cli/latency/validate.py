@@ -78,7 +78,7 @@ def validate(
     loaded.save(table)
     if picture is not None:
         from dashboards.pages.validation import write_validation_page
-        from nas.validation_picture import validation_picture
+        from nas.results.validation_picture import validation_picture
 
         write_validation_page(validation_picture(found, device=loaded.fingerprint.describe()), picture)
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else _in_words(found, table=table))
@@ -86,7 +86,7 @@ def validate(
 
 def _in_words(found: "Validation", *, table: Path) -> str:
     from nas.cli.text_table import text_table
-    from nas.validation_picture import findings
+    from nas.results.validation_picture import findings
 
     rows = [
         [

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 from benchmarks.chromium import open_chromium
 from dashboards.app import create_app
 from dashboards.frame import Results
-from dashboards.studies import Study
+from dashboards.serving.studies import Study
 
 INTERVAL_MS = 150
 TIMEOUT_MS = 20_000
@@ -89,8 +89,9 @@ class Watched:
             self.foreign.append(url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one file: while Playwright runs, nothing else in the process can have an event loop."""
     if os.environ.get("HYBRIDNAS_WITHOUT_BROWSER"):
         pytest.skip("HYBRIDNAS_WITHOUT_BROWSER is set")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dashboards.association import study_association
+from dashboards.analysis.association import study_association
 from dashboards.figures.gene_effects import MAX_GENES, gene_effects_figure, signed
 
 

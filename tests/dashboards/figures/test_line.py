@@ -1,8 +1,8 @@
 import dataclasses
 
+from dashboards.analysis.lineage import line_of
 from dashboards.figures.line import MOST_LABELS, line_figure
 from dashboards.frame import PERPLEXITY
-from dashboards.lineage import line_of
 
 
 def chained(results, numbers):

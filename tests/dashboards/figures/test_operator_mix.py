@@ -2,11 +2,11 @@ import dataclasses
 
 import pytest
 
+from dashboards.analysis.genes import operator_counts
+from dashboards.analysis.selection import frontier
 from dashboards.figures import operator_mix
 from dashboards.figures.operator_mix import num_left_out, operator_mix_figure
-from dashboards.genes import operator_counts
 from dashboards.operators_style import style_of
-from dashboards.selection import frontier
 
 
 def shares(figure, side):

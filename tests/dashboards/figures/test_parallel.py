@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dashboards.analysis.picking import candidates_to_pick, pick
 from dashboards.figures import parallel
 from dashboards.figures.parallel import evenly, opacity_of, parallel_figure, tick_text, ticks_of
-from dashboards.picking import candidates_to_pick, pick
 
 
 def drawn(results, brush=None, *, chosen=None):

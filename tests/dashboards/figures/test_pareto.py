@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashboards.analysis.plane import CROWD, plane_of
+from dashboards.analysis.selection import candidates, frontier
 from dashboards.figures.pareto import pareto_figure
 from dashboards.figures.pareto_references import beyond_sentence, placed_references
 from dashboards.frame import LATENCY_MS, PERPLEXITY, Objective, Reference
-from dashboards.plane import CROWD, plane_of
-from dashboards.selection import candidates, frontier
 from dashboards.view import View
 
 STUDIES = ("results", "empty_results", "failed_results", "foreign_results")
@@ -260,6 +260,17 @@ def test_the_spread_over_seeds_is_drawn_along_the_axis_of_the_first_objective(re
     assert not any(trace.error_y.array is not None for trace in other)
 
 
+def test_a_candidate_of_one_seed_has_no_whisker_not_one_of_zero(results):
+    known = results.trials["number"] == results.trials["number"].max() // 2
+    trials = results.trials.assign(deviation=(results.trials["perplexity"] * 0.01).where(known))
+    figure = draw(results, trials=trials)
+    sent = json.loads(figure.to_json())["data"]
+    spreads = [trace["error_y"]["array"] for trace in sent if "error_y" in trace]
+    assert spreads
+    # As a list, what is not known would travel as null, which is drawn as zero.
+    assert all(isinstance(spread, dict) for spread in spreads)
+
+
 def test_in_a_crowd_only_the_frontier_is_described_and_shows_its_spread(results):
     crowd = crowd_of(results, CROWD + 1)
     crowd = dataclasses.replace(crowd, trials=crowd.trials.assign(deviation=0.3))
@@ -278,7 +289,7 @@ def test_in_a_crowd_the_candidate_looked_at_shows_its_spread_too(results):
     crowd = crowd_of(results, CROWD + 1)
     crowd = dataclasses.replace(crowd, trials=crowd.trials.assign(deviation=0.3))
     (spread,) = traces(draw(crowd, View(trial=77)), "looked at")
-    assert spread.error_y.array == (0.3,)
+    assert list(spread.error_y.array) == [pytest.approx(0.3)]
 
 
 def test_references_stand_under_the_candidates_or_as_stars_among_them(results):

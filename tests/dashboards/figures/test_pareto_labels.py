@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
+from dashboards.analysis.plane import plane_of
+from dashboards.analysis.selection import frontier
 from dashboards.figures.pareto_labels import LETTER, LINE, PLANE, RING, spaced_labels
 from dashboards.figures.pareto_scale import share_within
-from dashboards.plane import plane_of
-from dashboards.selection import frontier
 from dashboards.view import View
 
 

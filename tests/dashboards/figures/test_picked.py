@@ -3,9 +3,9 @@ import dataclasses
 
 import numpy as np
 
+from dashboards.analysis.picking import candidates_to_pick, pick
 from dashboards.figures import picked as picked_module
 from dashboards.figures.picked import packed, picked_figure
-from dashboards.picking import candidates_to_pick, pick
 
 
 def drawn(results, brush=None, *, chosen=None):

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.best_under_budget import budget_of
-from dashboards.common_hypervolume import common_hypervolumes
+from dashboards.analysis.best_under_budget import budget_of
+from dashboards.analysis.common_hypervolume import common_hypervolumes
+from dashboards.analysis.pace import ended, working_time
 from dashboards.figures.progress import progress_figure
 from dashboards.frame import LATENCY_MS, MEMORY_GIB, PERPLEXITY
-from dashboards.pace import ended, working_time
 from dashboards.view import View
 
 STUDIES = ("results", "empty_results", "failed_results", "foreign_results")

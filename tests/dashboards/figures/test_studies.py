@@ -1,8 +1,8 @@
 import dataclasses
 
+from dashboards.analysis.selection import evaluated, frontier
 from dashboards.figures.studies import studies_figure
 from dashboards.frame import LATENCY_MS, PERPLEXITY
-from dashboards.selection import evaluated, frontier
 
 
 def test_every_study_has_its_frontier_in_a_look_of_its_own(results):

@@ -3,10 +3,10 @@ import json
 
 import pytest
 
+from dashboards.analysis.selection import frontier
 from dashboards.elements import Element, graphs_in, slots_in
 from dashboards.frame import LATENCY_MS, MEMORY_GIB, NUM_PARAMETERS, PERPLEXITY, MemoryAt, Priced
 from dashboards.markup import to_html
-from dashboards.selection import frontier
 from dashboards.view import View
 from dashboards.views.candidate import candidate_view
 from search_spaces import UnavailableError

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from dashboards.analysis.selection import records
+from dashboards.analysis.trial_parts import parts_of
 from dashboards.elements import element
 from dashboards.markup import to_html
-from dashboards.selection import records
-from dashboards.trial_parts import parts_of
 from dashboards.views.export import commands_of, export_parts, figures_csv
 from search_spaces import Architecture, UnavailableError
 

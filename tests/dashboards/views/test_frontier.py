@@ -3,10 +3,10 @@ import re
 
 import pytest
 
+from dashboards.analysis.selection import candidates, frontier
 from dashboards.elements import Element, graphs_in, slots_in
 from dashboards.frame import LATENCY_MS, PERPLEXITY, Objective, Reference
 from dashboards.markup import to_html
-from dashboards.selection import candidates, frontier
 from dashboards.view import MAX_COMPARED, View, view_of
 from dashboards.views.frontier import frontier_view
 

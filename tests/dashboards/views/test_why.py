@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
+from dashboards.analysis.picking import candidates_to_pick, pick
 from dashboards.elements import graphs_in, slots_in
 from dashboards.frame import NUM_PARAMETERS, PredictedAndMeasured, ValidationPicture
 from dashboards.markup import to_html
-from dashboards.picking import candidates_to_pick, pick
 from dashboards.view import View, view_of
 from dashboards.views.brushing import picked_sentence
 from dashboards.views.why import why_view

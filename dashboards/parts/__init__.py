@@ -1,0 +1,1 @@
+"""Pieces of pages that views are made of: the head, tables, strips."""

@@ -1,0 +1,1 @@
+"""From a study to what dashboards, reports and exports read: the frame, and all that stands beside it."""
