@@ -49,8 +49,8 @@ def distinct_names(names: Sequence[str], places: Sequence[str]) -> list[str]:
     """
     result: list[str] = []
     for name, place in zip(names, places, strict=True):
-        # A link lists names with commas between them.
-        wanted = (name or place).replace(",", " ")
+        # A link lists names with commas between them, and a terminal obeys what cannot be printed.
+        wanted = "".join(one if one.isprintable() and one != "," else " " for one in name or place)
         if names.count(name) > 1:
             wanted = f"{wanted} ({Path(place).name})"
         chosen, count = wanted, 1

@@ -577,6 +577,7 @@ def test_a_missing_driver_names_what_to_install(monkeypatch):
 
 def test_names_differ_also_where_titles_do_not():
     assert distinct_names(["a", "b"], ["x/one", "x/two"]) == ["a", "b"]
+    assert distinct_names(["one,two", "\x1b[2Jthree"], ["x", "y"]) == ["one two", " [2Jthree"]
     assert distinct_names(["a", "a", "a", ""], ["x/one", "y/one", "y/two", "z"]) == [
         "a (one)",
         "a (one) 2",
