@@ -118,7 +118,7 @@ def test_an_evaluation_over_its_deadline_is_ended_however_it_hangs(make):
 
 
 def test_a_deadline_counts_from_the_beginning_not_from_the_queue(make):
-    executor = make(num_cpus=4, deadline_s=3.0)
+    executor = make(num_gpus=1, deadline_s=3.0)
     first, second = outcomes(executor, "sleep", "fine")
     assert first.kind == "timeout"
     assert isinstance(second, Evaluated)
