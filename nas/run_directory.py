@@ -4,7 +4,8 @@ config.yaml        resolved configuration       latency.parquet    the latency t
 environment.json   versions and machine         trials/N/          log and learning curve of trial N
 study.journal      the record of all trials     report.html        the pictures
 verification.json  frontier models timed whole  fidelity/          plan and study of longer trainings
-fidelity.json      what those say of the scores activity.json      what a running search says of itself
+fidelity.json      what those say of the scores
+activity.json      what a running search says of itself
 """
 
 import os

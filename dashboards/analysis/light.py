@@ -8,6 +8,7 @@ from typing import Final
 
 import pandas as pd
 
+from dashboards.analysis.selection import is_candidate
 from dashboards.frame import Results
 
 LONG_TEXTS: Final = (
@@ -30,5 +31,5 @@ def light_trials(results: Results) -> pd.DataFrame:
 def light_candidates(results: Results, *statuses: str) -> pd.DataFrame:
     """Return every trial but repeats; of these statuses, where any are named."""
     trials = light_trials(results)
-    is_wanted = (trials["origin"] != "repeat") & trials["repeat_of"].isna()
+    is_wanted = is_candidate(trials)
     return trials[is_wanted & trials["status"].isin(statuses)] if statuses else trials[is_wanted]

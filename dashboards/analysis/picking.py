@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboards.analysis.axes import LOG_RATIO
 from dashboards.analysis.genes import genes_of
 from dashboards.analysis.selection import with_status
 from dashboards.frame import Objective, Results
 from dashboards.text import count, number
 
 MAX_AXES: Final = 12
-WIDE: Final = 20.0
-"""A column of positive numbers whose ends are further apart than this factor is drawn logarithmically."""
-
 TOLERANCE: Final = 1e-5
 """Share of the largest value by which a candidate may lie outside a range, for a link holds six digits of its ends."""
 
@@ -138,7 +136,7 @@ def _axis(
     if not known.size or known.min() == known.max():
         return None
     low, high = float(known.min()), float(known.max())
-    is_wide = low > 0 and high / low > WIDE
+    is_wide = low > 0 and high / low > LOG_RATIO
     return ParallelAxis(
         name=name,
         label=label[:1].upper() + label[1:],

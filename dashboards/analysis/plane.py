@@ -12,7 +12,7 @@ import pandas as pd
 
 from dashboards.analysis.axes import Axes, Axis, chosen_axes, values_of
 from dashboards.analysis.filters import shown
-from dashboards.analysis.selection import is_candidate, records
+from dashboards.analysis.selection import is_candidate, is_member, records
 from dashboards.figures.hover import describe
 from dashboards.frame import Objective, Results
 from dashboards.text import count, number
@@ -76,13 +76,13 @@ class Plane:
     @cached_property
     def frontier(self) -> pd.DataFrame:
         """Members of the frontier among those placed, from left to right."""
-        members = self.placed[_is_member(self.placed)]
+        members = self.placed[is_member(self.placed)]
         return members.sort_values([ACROSS, "number"])
 
     @cached_property
     def whole_frontier(self) -> pd.DataFrame:
         """Members of the frontier with both coordinates whether filtered out or not, from left to right."""
-        members = self.everyone[_is_member(self.everyone)]
+        members = self.everyone[is_member(self.everyone)]
         return members[members[ACROSS].notna() & members[UP].notna()].sort_values([ACROSS, "number"])
 
     @cached_property
@@ -142,7 +142,7 @@ class Plane:
             return int(self.pick["number"])
         if self.results.knee is not None:
             return self.results.knee
-        members = self.everyone[_is_member(self.everyone)]
+        members = self.everyone[is_member(self.everyone)]
         if members.empty:
             return None
         return int(members.sort_values([self.results.objectives[0].column, "number"])["number"].iloc[0])
@@ -177,7 +177,3 @@ def _coordinates(rows: pd.DataFrame, axis: Axis, results: Results) -> "pd.Series
         # What was stopped early stands where it would likely have ended.
         values = values.where(rows["status"] != "stopped", values_of(rows, "expected"))
     return values.where(values > 0) if axis.is_log else values
-
-
-def _is_member(rows: pd.DataFrame) -> "pd.Series[bool]":
-    return rows["is_frontier"].astype(bool) & (rows["status"] == "finished")

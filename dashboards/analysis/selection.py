@@ -24,6 +24,11 @@ def is_candidate(trials: pd.DataFrame) -> "pd.Series[bool]":
     return (trials["origin"] != "repeat") & trials["repeat_of"].isna()
 
 
+def is_member(trials: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which trials are members of the frontier."""
+    return trials["is_frontier"].astype(bool) & (trials["status"] == "finished")
+
+
 def with_status(results: Results, status: str) -> pd.DataFrame:
     """Return the candidates of one status."""
     return with_statuses(results, status)
@@ -42,8 +47,7 @@ def frontier(results: Results) -> pd.DataFrame:
 
 @per_frame
 def _frontier_of(trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    is_member = trials["is_frontier"].astype(bool) & (trials["status"] == "finished")
-    rows = trials[is_member & is_candidate(trials)]  # at once: taking the candidates first would copy them all
+    rows = trials[is_member(trials) & is_candidate(trials)]  # at once: taking the candidates first would copy them all
     return rows.sort_values([column, "number"])
 
 

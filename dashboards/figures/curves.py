@@ -5,13 +5,11 @@ import plotly.graph_objects as go
 from dashboards import palette
 from dashboards.analysis.selection import frontier, records
 from dashboards.analysis.trial_parts import readable_curve
-from dashboards.figures.loss_curves import points_of
+from dashboards.figures.loss_curves import DASHES, points_of
 from dashboards.figures.theme import new_figure, say_instead
 from dashboards.frame import Results
 
 MAX_CURVES = 12
-
-DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def curves_figure(results: Results) -> go.Figure:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from dashboards.analysis.light import light_trials
 from dashboards.analysis.pace import ended, time_left, working_time
+from dashboards.analysis.selection import is_candidate
 from dashboards.elements import Element, Node, element
 from dashboards.frame import Results
 from dashboards.text import count, duration, is_missing
@@ -27,9 +28,8 @@ def spending_table(results: Results) -> list[Node]:
     trials = trials[(trials["status"] != "running") & trials["finish_index"].notna()]
     if trials.empty:
         return [element("p", "Nothing has been spent yet.", class_="empty")]
-    is_repeat = (trials["origin"] == "repeat") | trials["repeat_of"].notna()
     groups = trials.assign(
-        kind=trials["status"].astype("str").mask(is_repeat, "repeat"),
+        kind=trials["status"].astype("str").where(is_candidate(trials), "repeat"),
         tokens_seen=trials["tokens_seen"].astype("Float64").astype("float64"),
     ).groupby("kind")
     table = groups.agg(number=("number", "size"), tokens=("tokens_seen", _sum), seconds=("train_seconds", _sum))

@@ -84,19 +84,17 @@ def _fields(results: Results) -> list[_Field]:
             title="Measured ms",
             column="measured_latency_ms",
             kind="number",
-            decimals=_decimals(trials, "measured_latency_ms"),
+            decimals=common_decimals(trials["measured_latency_ms"]),
         ),
-        _Field(title="Bits/byte", column="bits_per_byte", kind="number", decimals=_decimals(trials, "bits_per_byte")),
+        _Field(
+            title="Bits/byte", column="bits_per_byte", kind="number", decimals=common_decimals(trials["bits_per_byte"])
+        ),
         _Field(title="Width", column="hidden_size", kind="number", decimals=0),
         _Field(title="Depth", column="depth", kind="number", decimals=0),
         _Field(title="Parameters", column="num_parameters", kind="number", form="count"),
         _Field(title="Pattern", column="pattern", kind="code"),
     ]
     return always + [entry for entry in optional if entry.column not in drawn and trials[entry.column].notna().any()]
-
-
-def _decimals(trials: pd.DataFrame, column: str) -> int | None:
-    return common_decimals(trials[column])
 
 
 def _in_order(results: Results) -> pd.DataFrame:
