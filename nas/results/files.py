@@ -134,11 +134,4 @@ class RunFiles:
 
 
 def _marks(paths: Iterable[Path]) -> list[object]:
-    return [_mark(path) for path in paths]
-
-
-def _mark(path: Path) -> object:
-    try:
-        return file_mark(path.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return [file_mark(path) for path in paths]

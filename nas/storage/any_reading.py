@@ -64,10 +64,8 @@ class AnyReading(StudyReading):
         Raises:
             StorageError: it cannot be reached.
         """
-        if isinstance(self._reading, JournalReading):
-            return _has_writer(Path(self._where))
         try:
-            return bool(getattr(self._reading, "is_written", False))
+            return self._reading.is_written
         except ForOptunaError:
             return False
 
@@ -136,11 +134,3 @@ def _read_by_optuna(where: str | Path, *, name: str) -> News | None:
 
     found = stored_study(open_storage(where), name=name)
     return None if found is None else News(attributes=found.attributes, trials=found.trials, is_anew=True)
-
-
-def _has_writer(path: Path) -> bool:
-    from nas.file_lock import FileLock
-    from nas.run_directory import LOCK_NAME
-
-    beside = (path.with_name(f"{path.name}.writer"), path.with_name(LOCK_NAME))
-    return any(FileLock(lock, holds=path).is_held for lock in beside)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nas.errors import StudyError
+from nas.file_lock import FileLock
+from nas.run_directory import LOCK_NAME
 from nas.storage.reading import News, StudyReading, file_mark
 from nas.study_format import (
     CANDIDATE,
@@ -65,12 +67,15 @@ class JournalReading(StudyReading):
         self._num_trials = 0
         self._by_id: dict[int, StoredTrial] = {}
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the lock beside the file, or that of a run directory around it, is held."""
+        beside = (self._path.with_name(f"{self._path.name}.writer"), self._path.with_name(LOCK_NAME))
+        return any(FileLock(lock, holds=self._path).is_held for lock in beside)
+
     def revision(self) -> object:
         """Return the file's mark; none where there is no file."""
-        try:
-            return file_mark(self._path.stat())
-        except FileNotFoundError:
-            return None
+        return file_mark(self._path)
 
     def news(self) -> News | None:
         """Return what was written since the last call.

@@ -6,7 +6,6 @@ Knows the tables of one version of Optuna's schema. Where there are others it sa
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
 from typing import Any, Final
 
 import psycopg
@@ -15,9 +14,9 @@ from nas.errors import StorageError
 from nas.storage.journal_reading import ForOptunaError
 from nas.storage.lock import lock_key
 from nas.storage.postgresql import CONNECT_TIMEOUT_S, unreachable
-from nas.storage.reading import News, StudyReading
+from nas.storage.reading import News, StudyReading, attributes_by_study, trials_by_id
 from nas.storage.url import masked
-from nas.study_format import RESULT, StoredTrial
+from nas.study_format import RESULT
 
 SCHEMA_VERSION: Final = 12
 
@@ -96,16 +95,8 @@ class PostgresqlReading(StudyReading):
                     "SELECT key, value_json FROM study_user_attributes WHERE study_id = %s", found
                 )
             }
-            trials: dict[int, StoredTrial] = {}
             asked = (self._study_id, self._last_id, sorted(self._unended))
-            for trial_id, number, started, key, value in connection.execute(_TRIALS, asked):
-                trial = trials.get(trial_id)
-                if trial is None:
-                    # Without a zone, but of this one.
-                    started_at = None if started is None else started.replace(tzinfo=UTC)
-                    trial = trials[trial_id] = StoredTrial(number=number, started_at=started_at, attributes={})
-                if key is not None:
-                    trial.attributes[key] = json.loads(value)
+            trials = trials_by_id(connection.execute(_TRIALS, asked))
         for trial_id, trial in trials.items():
             self._last_id = max(self._last_id, trial_id)
             if RESULT in trial.attributes:
@@ -128,12 +119,7 @@ def postgresql_studies(url: str) -> dict[str, dict[str, Any]]:
         rows = connection.execute(
             "SELECT study_name, key, value_json FROM studies LEFT JOIN study_user_attributes USING (study_id)"
         ).fetchall()
-    studies: dict[str, dict[str, Any]] = {}
-    for name, key, value in rows:
-        attributes = studies.setdefault(name, {})
-        if key is not None:
-            attributes[key] = json.loads(value)
-    return studies
+    return attributes_by_study(rows)
 
 
 @contextmanager

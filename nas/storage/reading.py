@@ -4,9 +4,12 @@ Each kind of place has a reading of its own: journal files, PostgreSQL, SQLite. 
 waits for, or waits for a writer's.
 """
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from nas.study_format import StoredTrial
@@ -39,6 +42,15 @@ class StudyReading(ABC):
             StorageError: it cannot be reached.
         """
 
+    @property
+    def is_written(self) -> bool:
+        """Whether a search is known to write it now.
+
+        Raises:
+            StorageError: it cannot be reached.
+        """
+        return False
+
     @abstractmethod
     def revision(self) -> object:
         """Return something whose `repr` changes when there may be news; costs next to nothing.
@@ -48,6 +60,35 @@ class StudyReading(ABC):
         """
 
 
-def file_mark(stat: Any) -> tuple[int, int, int]:
-    """Return what tells a file from itself as it was: inode, size and time of change."""
+def file_mark(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file from itself as it was: inode, size and time of change; none where there is no file."""
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def attributes_by_study(rows: Iterable[tuple[str, str | None, str | None]]) -> dict[str, dict[str, Any]]:
+    """Return the attributes of every study of a database by name, from rows of name, key and JSON."""
+    studies: dict[str, dict[str, Any]] = {}
+    for name, key, value in rows:
+        attributes = studies.setdefault(name, {})
+        if key is not None and value is not None:
+            attributes[key] = json.loads(value)
+    return studies
+
+
+def trials_by_id(
+    rows: Iterable[tuple[int, int, datetime | None, str | None, str | None]],
+) -> dict[int, StoredTrial]:
+    """Return the trials of a database, from rows of id, number, beginning (UTC, without a zone), key and JSON."""
+    trials: dict[int, StoredTrial] = {}
+    for trial_id, number, started, key, value in rows:
+        trial = trials.get(trial_id)
+        if trial is None:
+            started_at = None if started is None else started.replace(tzinfo=UTC)
+            trial = trials[trial_id] = StoredTrial(number=number, started_at=started_at, attributes={})
+        if key is not None and value is not None:
+            trial.attributes[key] = json.loads(value)
+    return trials

@@ -7,20 +7,19 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from nas.errors import StorageError
-from nas.storage.reading import News, StudyReading, file_mark
-from nas.study_format import StoredTrial
+from nas.storage.reading import News, StudyReading, attributes_by_study, file_mark, trials_by_id
 
 _MAGIC: Final = b"SQLite format 3\0"
 _TIMEOUT_S: Final = 1.0
 
 _TRIALS: Final = """
-SELECT trials.number, trials.datetime_start, attributes.key, attributes.value_json
+SELECT trials.trial_id, trials.number, trials.datetime_start, attributes.key, attributes.value_json
 FROM trials LEFT JOIN trial_user_attributes AS attributes USING (trial_id)
 WHERE trials.study_id = ? ORDER BY trials.trial_id
 """
@@ -36,13 +35,7 @@ class SqliteReading(StudyReading):
 
     def revision(self) -> object:
         """Return the marks of the file and of its log; none where there is no file."""
-        marks: list[object] = []
-        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
-            try:
-                marks.append(file_mark(path.stat()))
-            except FileNotFoundError:
-                marks.append(None)
-        return marks
+        return [file_mark(path) for path in (self._path, self._path.with_name(f"{self._path.name}-wal"))]
 
     def news(self) -> News | None:
         """Return the whole study.
@@ -61,14 +54,10 @@ class SqliteReading(StudyReading):
                     "SELECT key, value_json FROM study_user_attributes WHERE study_id = ?", found
                 )
             }
-            trials: dict[int, StoredTrial] = {}
-            for number, started, key, value in connection.execute(_TRIALS, found):
-                trial = trials.get(number)
-                if trial is None:
-                    started_at = None if started is None else datetime.fromisoformat(started).replace(tzinfo=UTC)
-                    trial = trials[number] = StoredTrial(number=number, started_at=started_at, attributes={})
-                if key is not None:
-                    trial.attributes[key] = json.loads(value)
+            trials = trials_by_id(
+                (trial_id, number, None if started is None else datetime.fromisoformat(started), key, value)
+                for trial_id, number, started, key, value in connection.execute(_TRIALS, found)
+            )
         return News(attributes=attributes, trials=list(trials.values()), is_anew=True)
 
 
@@ -89,15 +78,12 @@ def sqlite_studies(path: Path) -> dict[str, dict[str, Any]]:
         FileNotFoundError: there is no such file.
         StorageError: it is none of Optuna's, or somebody is writing it.
     """
-    studies: dict[str, dict[str, Any]] = {}
     with _connected(path) as connection:
-        for name, key, value in connection.execute(
-            "SELECT study_name, key, value_json FROM studies LEFT JOIN study_user_attributes USING (study_id)"
-        ):
-            attributes = studies.setdefault(name, {})
-            if key is not None:
-                attributes[key] = json.loads(value)
-    return studies
+        return attributes_by_study(
+            connection.execute(
+                "SELECT study_name, key, value_json FROM studies LEFT JOIN study_user_attributes USING (study_id)"
+            )
+        )
 
 
 @contextmanager
